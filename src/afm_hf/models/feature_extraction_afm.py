@@ -181,6 +181,17 @@ class AfmFeatureExtractor(SequenceFeatureExtractor):
         """Samples of `seconds` at the extractor's rate."""
         return round(seconds * self.sampling_rate)
 
+    def mel_bank(self, device: str | torch.device = "cpu") -> torch.Tensor:
+        """The mel filter bank, float32 `(n_fft / 2 + 1, feature_size)`."""
+        return _mel_bank(
+            self.n_fft,
+            self.feature_size,
+            self.mel_sampling_rate,
+            float(self.fmin),
+            float(self.fmax),
+            torch.device(device),
+        )
+
     def log_mel(self, waveforms: torch.Tensor, device: str | torch.device = "cpu") -> torch.Tensor:
         """
         Log-mel spectrograms of clips of one length.
@@ -215,10 +226,7 @@ class AfmFeatureExtractor(SequenceFeatureExtractor):
             return_complex=True,
         )  # (..., n_fft / 2 + 1, frames)
         power = torch.view_as_real(spectrum).square().sum(-1)
-        bank = _mel_bank(
-            self.n_fft, self.feature_size, self.mel_sampling_rate, float(self.fmin), float(self.fmax), waveforms.device
-        )
-        mel = power.transpose(-1, -2) @ bank  # (..., frames, bins) @ (bins, mels)
+        mel = power.transpose(-1, -2) @ self.mel_bank(waveforms.device)  # (..., frames, bins) @ (bins, mels)
         return mel.clamp_(min=1e-10).log10_().mul_(10.0)
 
     def _cut(

@@ -1,0 +1,198 @@
+"""
+Audio foundation models for reasoning, as transformers models.
+
+This file is the table of contents and the only one that touches transformers' registries. Both are lazy: a name is
+imported when it is used, and the Auto classes and pipelines learn of our classes at the moment transformers itself
+loads them, so that `import afm_hf` costs next to nothing and the order of the imports does not matter.
+"""
+
+import importlib
+import importlib.abc
+import importlib.machinery
+import sys
+from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from .hub import bundled_audio as bundled_audio
+    from .hub import bundled_model as bundled_model
+    from .models.audio_utils import AudioDecodeError as AudioDecodeError
+    from .models.audio_utils import load_audio as load_audio
+    from .models.configuration_afm_cnn14 import AfmCnn14Config as AfmCnn14Config
+    from .models.configuration_afm_htsat import AfmHtsatConfig as AfmHtsatConfig
+    from .models.configuration_clap_afm import ClapAfmAudioConfig as ClapAfmAudioConfig
+    from .models.configuration_clap_afm import ClapAfmConfig as ClapAfmConfig
+    from .models.configuration_clap_afm import ClapAfmTextConfig as ClapAfmTextConfig
+    from .models.feature_extraction_afm import AfmFeatureExtractor as AfmFeatureExtractor
+    from .models.feature_extraction_clap_afm import ClapAfmFeatureExtractor as ClapAfmFeatureExtractor
+    from .models.modeling_afm_cnn14 import AfmCnn14Model as AfmCnn14Model
+    from .models.modeling_afm_htsat import AfmHtsatModel as AfmHtsatModel
+    from .models.modeling_clap_afm import ClapAfmAudioModel as ClapAfmAudioModel
+    from .models.modeling_clap_afm import ClapAfmAudioModelWithProjection as ClapAfmAudioModelWithProjection
+    from .models.modeling_clap_afm import ClapAfmForAudioClassification as ClapAfmForAudioClassification
+    from .models.modeling_clap_afm import ClapAfmModel as ClapAfmModel
+    from .models.modeling_clap_afm import ClapAfmTextModel as ClapAfmTextModel
+    from .models.modeling_clap_afm import ClapAfmTextModelWithProjection as ClapAfmTextModelWithProjection
+    from .models.pipeline_zero_shot_audio_classification import (
+        ZeroShotAudioClassificationPipeline as ZeroShotAudioClassificationPipeline,
+    )
+    from .models.processing_clap_afm import ClapAfmProcessor as ClapAfmProcessor
+
+# Where each public name lives. (`TYPE_CHECKING` above says the same to type checkers; a test keeps the two equal.)
+_HOME = {
+    "AfmCnn14Config": "models.configuration_afm_cnn14",
+    "AfmCnn14Model": "models.modeling_afm_cnn14",
+    "AfmFeatureExtractor": "models.feature_extraction_afm",
+    "AfmHtsatConfig": "models.configuration_afm_htsat",
+    "AfmHtsatModel": "models.modeling_afm_htsat",
+    "AudioDecodeError": "models.audio_utils",
+    "ClapAfmAudioConfig": "models.configuration_clap_afm",
+    "ClapAfmAudioModel": "models.modeling_clap_afm",
+    "ClapAfmAudioModelWithProjection": "models.modeling_clap_afm",
+    "ClapAfmConfig": "models.configuration_clap_afm",
+    "ClapAfmFeatureExtractor": "models.feature_extraction_clap_afm",
+    "ClapAfmForAudioClassification": "models.modeling_clap_afm",
+    "ClapAfmModel": "models.modeling_clap_afm",
+    "ClapAfmProcessor": "models.processing_clap_afm",
+    "ClapAfmTextConfig": "models.configuration_clap_afm",
+    "ClapAfmTextModel": "models.modeling_clap_afm",
+    "ClapAfmTextModelWithProjection": "models.modeling_clap_afm",
+    "ZeroShotAudioClassificationPipeline": "models.pipeline_zero_shot_audio_classification",
+    "bundled_audio": "hub",
+    "bundled_model": "hub",
+    "load_audio": "models.audio_utils",
+}
+__all__ = sorted([*_HOME, "__version__"])
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+def _public(name: str) -> Any:
+    return getattr(sys.modules[__name__], name)
+
+
+def _register_configs() -> None:
+    from transformers import AutoConfig
+
+    for name in ("AfmHtsatConfig", "AfmCnn14Config", "ClapAfmAudioConfig", "ClapAfmTextConfig", "ClapAfmConfig"):
+        config = _public(name)
+        AutoConfig.register(config.model_type, config, exist_ok=True)
+
+
+class _LazyClasses(dict[type, Any]):
+    """Classes registered by name: imported when they are asked for, not while transformers is half loaded."""
+
+    def __getitem__(self, config: type) -> Any:
+        value = super().__getitem__(config)
+        return _public(value) if isinstance(value, str) else value
+
+    def values(self) -> Any:
+        return [self[config] for config in self]
+
+    def items(self) -> Any:
+        return [(config, self[config]) for config in self]
+
+
+def _register_by_name(mapping: Any, names: dict[str, str]) -> None:
+    """Adds `{config name: class name}` to one of transformers' Auto mappings."""
+    mapping._extra_content = _LazyClasses(dict(mapping._extra_content))
+    for config, name in names.items():
+        mapping.register(_public(config), name, exist_ok=True)
+
+
+def _register_models() -> None:
+    from transformers.models.auto import modeling_auto
+
+    _register_by_name(
+        modeling_auto.MODEL_MAPPING,
+        {
+            "AfmHtsatConfig": "AfmHtsatModel",
+            "AfmCnn14Config": "AfmCnn14Model",
+            "ClapAfmAudioConfig": "ClapAfmAudioModel",
+            "ClapAfmTextConfig": "ClapAfmTextModel",
+            "ClapAfmConfig": "ClapAfmModel",
+        },
+    )
+    _register_by_name(
+        modeling_auto.MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING, {"ClapAfmConfig": "ClapAfmForAudioClassification"}
+    )
+
+
+def _register_feature_extractors() -> None:
+    from transformers.models.auto import feature_extraction_auto
+
+    _register_by_name(
+        feature_extraction_auto.FEATURE_EXTRACTOR_MAPPING,
+        {"ClapAfmConfig": "ClapAfmFeatureExtractor", "ClapAfmAudioConfig": "ClapAfmFeatureExtractor"},
+    )
+
+
+def _register_processors() -> None:
+    from transformers.models.auto import processing_auto
+
+    _register_by_name(processing_auto.PROCESSOR_MAPPING, {"ClapAfmConfig": "ClapAfmProcessor"})
+
+
+def _register_pipelines() -> None:
+    from transformers import AutoModel
+    from transformers.pipelines import PIPELINE_REGISTRY
+
+    # Ours takes the place of the stock one under the same task name: same arguments, same results, for any model.
+    PIPELINE_REGISTRY.supported_tasks.pop("zero-shot-audio-classification", None)
+    PIPELINE_REGISTRY.register_pipeline(
+        "zero-shot-audio-classification",
+        pipeline_class=_public("ZeroShotAudioClassificationPipeline"),
+        pt_model=AutoModel,
+        default={"model": (str(_public("bundled_model")("clap-tiny")), "main")},
+        type="multimodal",
+    )
+
+
+_REGISTRATIONS: dict[str, Callable[[], None]] = {
+    "transformers.models.auto.configuration_auto": _register_configs,
+    "transformers.models.auto.modeling_auto": _register_models,
+    "transformers.models.auto.feature_extraction_auto": _register_feature_extractors,
+    "transformers.models.auto.processing_auto": _register_processors,
+    "transformers.pipelines": _register_pipelines,
+}
+
+
+class _RegisterAfterImport(importlib.abc.MetaPathFinder):
+    """Registers our classes as soon as the registry's own module has been executed."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if fullname not in _REGISTRATIONS:
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
+        if spec is None or spec.loader is None:
+            return None
+        execute = spec.loader.exec_module
+
+        def execute_then_register(module: ModuleType) -> None:
+            execute(module)
+            _REGISTRATIONS[fullname]()
+
+        setattr(spec.loader, "exec_module", execute_then_register)  # noqa: B010 - the loader is this spec's own
+        return spec
+
+
+if not any(type(finder).__name__ == "_RegisterAfterImport" for finder in sys.meta_path):
+    sys.meta_path.insert(0, _RegisterAfterImport())
+for _module, _register in _REGISTRATIONS.items():
+    if _module in sys.modules:
+        _register()
