@@ -1,0 +1,42 @@
+# Every target makes the environment first if need be; on a fresh machine only Python and the package index are needed.
+PYTHON ?= python3
+BIN := .venv/bin
+OFFLINE := HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
+WORKERS ?= auto
+
+.PHONY: help env demo test test-slow lint format docs bench clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+env:  ## the environment in .venv
+	@$(PYTHON) scripts/make_env.py
+
+demo: env  ## classify the bundled clips with the bundled model, offline
+	$(OFFLINE) $(BIN)/python examples/demo.py --output demo_output
+
+test: env  ## the tests (a few minutes)
+	$(OFFLINE) $(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not gpu"
+
+test-slow: env  ## full-size parity with the official code, long fuzzing
+	$(OFFLINE) $(BIN)/python -m pytest -m "slow and not gpu"
+
+lint: env  ## formatting, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: env  ## format and mend what can be mended
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+docs: env  ## the documentation site, in site/
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[docs]"
+	$(BIN)/mkdocs build --strict
+
+bench: env  ## speed, in ratios against references measured in the same run
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[bench]"
+	$(OFFLINE) $(BIN)/python benchmarks/clap.py
+
+clean:
+	rm -rf .venv .venv.lock demo_output site dist .pytest_cache .mypy_cache .ruff_cache
