@@ -33,8 +33,7 @@ class Drop:
 
 @dataclass
 class Conversion:
-    """
-    The renamed weights, and the account of every official key.
+    """The renamed weights, and the account of every official key.
 
     Args:
         state_dict: Weights under this package's names.
@@ -57,8 +56,7 @@ def fail(message: str) -> NoReturn:
 
 
 def read_checkpoint(path: str | Path) -> StateDict:
-    """
-    Tensors of an official checkpoint file, without `model` wrapper and `module.` prefix.
+    """Tensors of an official checkpoint file, without `model` wrapper and `module.` prefix.
 
     Nothing in the file is executed: safetensors, or `torch.load(weights_only=True)` with no fall-back.
 
@@ -79,8 +77,8 @@ def read_checkpoint(path: str | Path) -> StateDict:
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
     except Exception as error:  # a damaged file can raise anything in the unpickler
         raise OSError(
-            f"{path} could not be read as a checkpoint of plain tensors ({type(error).__name__}: {_first_line(error)}). "
-            "It is damaged, or it holds Python objects, which are never executed here."
+            f"{path} could not be read as a checkpoint of plain tensors "
+            f"({type(error).__name__}: {_first_line(error)}). It is damaged, or it holds Python objects, which are never executed here."
         ) from error
     state_dict = _unwrap(content)
     if not state_dict:
@@ -122,8 +120,7 @@ def check_finite(state_dict: StateDict, path: str | Path) -> None:
 
 
 def rename_keys(state_dict: StateDict, table: Iterable[Rename | Drop]) -> Conversion:
-    """
-    Applies the first matching rule of `table` to every key.
+    """Applies the first matching rule of `table` to every key.
 
     Raises:
         ConversionError: if a key matches no rule, or two keys would get the same name.
@@ -148,8 +145,7 @@ def rename_keys(state_dict: StateDict, table: Iterable[Rename | Drop]) -> Conver
 
 
 def load_strictly(model: PreTrainedModel, conversion: Conversion) -> None:
-    """
-    Puts the converted weights into `model`; every parameter and persistent buffer must come from the file.
+    """Puts the converted weights into `model`; every parameter and persistent buffer must come from the file.
 
     Raises:
         ConversionError: if keys are missing or left over, or a shape differs.
@@ -165,7 +161,8 @@ def load_strictly(model: PreTrainedModel, conversion: Conversion) -> None:
     for key, tensor in conversion.state_dict.items():
         if tensor.shape != expected[key].shape:
             raise ConversionError(
-                f"{key} has shape {tuple(tensor.shape)} in the checkpoint, but {tuple(expected[key].shape)} in the model."
+                f"{key} has shape {tuple(tensor.shape)} in the checkpoint, but {tuple(expected[key].shape)} "
+                "in the model."
             )
     model.load_state_dict(conversion.state_dict, strict=True)
 
@@ -176,8 +173,7 @@ def count_layers(state_dict: StateDict, pattern: str) -> int:
 
 
 def load_tokenizer(location: str) -> Any:
-    """
-    A tokenizer from a folder or a Hub id.
+    """A tokenizer from a folder or a Hub id.
 
     Raises:
         OSError: if there is none; the message says what was tried.

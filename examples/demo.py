@@ -1,5 +1,4 @@
-"""
-Tells real sounds apart: the bundled tiny CLAP on the bundled clips, offline. This is what `make demo` runs.
+"""Tells real sounds apart: the bundled tiny CLAP on the bundled clips, offline. This is what `make demo` runs.
 
 Prints a table and writes a picture of the first clips: waveform, log-mel, label probabilities.
 """

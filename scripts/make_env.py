@@ -1,5 +1,4 @@
-"""
-Makes the development environment in `.venv`, or leaves none: run by the Makefile, needs only Python.
+"""Makes the development environment in `.venv`, or leaves none: run by the Makefile, needs only Python.
 
 The environment counts as made only when `.venv/.complete` holds the fingerprint of the files that define it. Anything
 else (an interrupted install, changed requirements) is removed and made anew.
@@ -40,7 +39,7 @@ def install() -> None:
 
 
 def main() -> int:
-    if sys.version_info < (3, 10):
+    if sys.version_info < (3, 10):  # noqa: UP036 - this runs before pip could refuse
         print(f"afm-hf needs Python 3.10 or newer, but this is {sys.version.split()[0]}.", file=sys.stderr)
         return 1
     with (ROOT / ".venv.lock").open("w") as lock:

@@ -1,5 +1,4 @@
-"""
-Audio foundation models for reasoning, as transformers models.
+"""Audio foundation models for reasoning, as transformers models.
 
 This file is the table of contents and the only one that touches transformers' registries. Both are lazy: a name is
 imported when it is used, and the Auto classes and pipelines learn of our classes at the moment transformers itself
@@ -150,13 +149,15 @@ def _register_pipelines() -> None:
     from transformers import AutoModel
     from transformers.pipelines import PIPELINE_REGISTRY
 
+    from .hub import ASSETS  # not `bundled_model`: transformers must import even where the checkpoint is missing
+
     # Ours takes the place of the stock one under the same task name: same arguments, same results, for any model.
     PIPELINE_REGISTRY.supported_tasks.pop("zero-shot-audio-classification", None)
     PIPELINE_REGISTRY.register_pipeline(
         "zero-shot-audio-classification",
         pipeline_class=_public("ZeroShotAudioClassificationPipeline"),
         pt_model=AutoModel,
-        default={"model": (str(_public("bundled_model")("clap-tiny")), "main")},
+        default={"model": (str(ASSETS / "clap-tiny"), "main")},
         type="multimodal",
     )
 

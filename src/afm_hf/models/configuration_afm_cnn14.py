@@ -3,14 +3,15 @@
 Kong et al., "PANNs: Large-Scale Pretrained Audio Neural Networks" (2020); the defaults are the official sizes.
 """
 
+from typing import Any
+
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
 
 @strict
 class AfmCnn14Config(PreTrainedConfig):
-    r"""
-    Configuration of an [`AfmCnn14Model`].
+    r"""Configuration of an [`AfmCnn14Model`].
 
     Args:
         num_mel_bins (`int`, *optional*, defaults to 64):
@@ -48,7 +49,7 @@ class AfmCnn14Config(PreTrainedConfig):
     mask_feature_width: int = 8
     mask_feature_stripes: int = 2
 
-    def __post_init__(self, **kwargs):
+    def __post_init__(self, **kwargs: Any) -> None:
         super().__post_init__(**kwargs)
         if len(self.block_channels) != len(self.pool_sizes):
             raise ValueError(

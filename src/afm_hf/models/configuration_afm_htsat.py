@@ -4,7 +4,7 @@ Chen et al., "HTS-AT: A Hierarchical Token-Semantic Audio Transformer" (ICASSP 2
 official CLAP 2023 checkpoint (31 M parameters).
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
@@ -12,8 +12,7 @@ from transformers import PreTrainedConfig
 
 @strict
 class AfmHtsatConfig(PreTrainedConfig):
-    r"""
-    Configuration of an [`AfmHtsatModel`].
+    r"""Configuration of an [`AfmHtsatModel`].
 
     Args:
         spec_size (`int`, *optional*, defaults to 256):
@@ -94,7 +93,7 @@ class AfmHtsatConfig(PreTrainedConfig):
     long_window_frames: int = 689
     long_window_hop: int = 344
 
-    def __post_init__(self, **kwargs):
+    def __post_init__(self, **kwargs: Any) -> None:
         super().__post_init__(**kwargs)
         if len(self.depths) != len(self.num_attention_heads):
             raise ValueError(

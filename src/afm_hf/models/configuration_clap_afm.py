@@ -1,7 +1,7 @@
 """Configurations of Microsoft's CLAP: two encoders, each with its projection into one space."""
 
 import math
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
@@ -25,8 +25,7 @@ class EncoderConfigSpec(SubConfigSpec):
 
 @strict
 class ClapAfmAudioConfig(PreTrainedConfig):
-    r"""
-    Configuration of CLAP's audio tower.
+    r"""Configuration of CLAP's audio tower.
 
     Args:
         encoder_config (`dict` or `PreTrainedConfig`, *optional*):
@@ -42,7 +41,7 @@ class ClapAfmAudioConfig(PreTrainedConfig):
     base_config_key = "audio_config"
     sub_configs_defaults = {"encoder_config": EncoderConfigSpec(config_class=AutoConfig, model_type="afm_htsat")}
 
-    encoder_config: dict | PreTrainedConfig | None = None
+    encoder_config: Any = None
     projection_dim: int = 1024
     projection_dropout: float | int = 0.5
 
@@ -59,8 +58,7 @@ class ClapAfmAudioConfig(PreTrainedConfig):
 
 @strict
 class ClapAfmTextConfig(PreTrainedConfig):
-    r"""
-    Configuration of CLAP's text tower.
+    r"""Configuration of CLAP's text tower.
 
     Args:
         encoder_config (`dict` or `PreTrainedConfig`, *optional*):
@@ -80,7 +78,7 @@ class ClapAfmTextConfig(PreTrainedConfig):
     base_config_key = "text_config"
     sub_configs_defaults = {"encoder_config": SubConfigSpec(config_class=AutoConfig, model_type="gpt2")}
 
-    encoder_config: dict | PreTrainedConfig | None = None
+    encoder_config: Any = None
     # Parity: the released code pools at "last_nonzero_token".
     pooling: Literal["last_token", "cls", "mean", "last_nonzero_token"] = "last_token"
     projection_dim: int = 1024
@@ -104,22 +102,20 @@ class ClapAfmTextConfig(PreTrainedConfig):
 
 @strict
 class ClapAfmConfig(PreTrainedConfig):
-    r"""
-    Configuration of a [`ClapAfmModel`].
+    r"""Configuration of a [`ClapAfmModel`].
 
     Args:
         audio_config (`dict` or [`ClapAfmAudioConfig`], *optional*): The audio tower.
         text_config (`dict` or [`ClapAfmTextConfig`], *optional*): The text tower.
         logit_scale_init_value (`float`, *optional*, defaults to ln(1 / 0.07)):
-            Start of the learned temperature: similarities are multiplied by `exp(logit_scale)`. (The papers say "0.007";
-            the released code and weights say 0.07.)
+            Start of the learned temperature: similarities are multiplied by `exp(logit_scale)`. (The papers say
+            "0.007"; the released code and weights say 0.07.)
         classifier_layers (`int`, *optional*, defaults to 1):
             Linear layers of [`ClapAfmForAudioClassification`]: 1 or 3, the papers' `Freeze_L1` and `Freeze_L3`.
         classifier_dropout (`float`, *optional*, defaults to 0.0):
             Dropout before each of these layers.
 
     Example:
-
     ```python
     >>> from afm_hf import AfmCnn14Config, ClapAfmAudioConfig, ClapAfmConfig, ClapAfmTextConfig
     >>> from transformers import BertConfig
@@ -136,20 +132,21 @@ class ClapAfmConfig(PreTrainedConfig):
     model_type = "clap_afm"
     sub_configs_defaults = {"audio_config": ClapAfmAudioConfig, "text_config": ClapAfmTextConfig}
 
-    audio_config: dict | PreTrainedConfig | None = None
-    text_config: dict | PreTrainedConfig | None = None
+    audio_config: Any = None
+    text_config: Any = None
     logit_scale_init_value: float | int = math.log(1 / 0.07)
     classifier_layers: Literal[1, 3] = 1
     classifier_dropout: float | int = 0.0
     # Trainer must not gather the towers' outputs in evaluation.
     keys_to_ignore_at_inference = ["text_model_output", "audio_model_output"]
 
-    def __post_init__(self, **kwargs):
+    def __post_init__(self, **kwargs: Any) -> None:
         super().__post_init__(**kwargs)
         if self.audio_config.projection_dim != self.text_config.projection_dim:
             raise ValueError(
                 "Both towers project into one space, but `audio_config.projection_dim` is "
-                f"{self.audio_config.projection_dim} and `text_config.projection_dim` is {self.text_config.projection_dim}."
+                f"{self.audio_config.projection_dim} and `text_config.projection_dim` is "
+                f"{self.text_config.projection_dim}."
             )
 
     @property

@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,8 +32,7 @@ RESAMPLER_MARGIN_S = 0.25
 
 
 class AfmFeatureExtractor(SequenceFeatureExtractor):
-    r"""
-    Turns audio into log-mel spectrograms of one fixed length.
+    r"""Turns audio into log-mel spectrograms of one fixed length.
 
     Audio may be a path, URL, bytes, file object, NumPy array, torch tensor, `{"array", "sampling_rate"}`, an item or
     decoder of `datasets`, or a list of these. As elsewhere in transformers, a bare 2-D array is a batch of mono clips;
@@ -106,8 +105,8 @@ class AfmFeatureExtractor(SequenceFeatureExtractor):
         self.resampler = _one_of("resampler", resampler, RESAMPLERS)
         if self.clip_samples(max_length_s) <= n_fft // 2:
             raise ValueError(
-                f"`max_length_s` = {max_length_s} s is {self.clip_samples(max_length_s)} samples at {sampling_rate} Hz, "
-                f"less than half a window of {n_fft} samples."
+                f"`max_length_s` = {max_length_s} s is {self.clip_samples(max_length_s)} samples at {sampling_rate} Hz, less "
+                f" than half a window of {n_fft} samples."
             )
 
     def __call__(
@@ -124,8 +123,7 @@ class AfmFeatureExtractor(SequenceFeatureExtractor):
         device: str | torch.device | None = None,
         **kwargs: Any,
     ) -> BatchFeature:
-        r"""
-        Makes the inputs of a model from one clip or a list of clips.
+        r"""Makes the inputs of a model from one clip or a list of clips.
 
         Args:
             audio: One clip or a list of clips; see the class for what a clip may be.
@@ -193,8 +191,7 @@ class AfmFeatureExtractor(SequenceFeatureExtractor):
         )
 
     def log_mel(self, waveforms: torch.Tensor, device: str | torch.device = "cpu") -> torch.Tensor:
-        """
-        Log-mel spectrograms of clips of one length.
+        """Log-mel spectrograms of clips of one length.
 
         Args:
             waveforms (`torch.Tensor` of shape `(batch, samples)`): Audio at `sampling_rate`, full scale 1.
@@ -266,14 +263,13 @@ class AfmFeatureExtractor(SequenceFeatureExtractor):
             bare = bare or isinstance(clip, np.ndarray | torch.Tensor | list | tuple)
         if bare and sampling_rate is None:
             logger.warning_once(
-                f"Arrays without a `sampling_rate` are taken to be at {self.sampling_rate} Hz. Pass `sampling_rate` (they "
-                "are then resampled if need be): a wrong guess goes unnoticed."
+                f"Arrays without a `sampling_rate` are taken to be at {self.sampling_rate} Hz. Pass `sampling_rate` "
+                "(they are then resampled if need be): a wrong guess goes unnoticed."
             )
 
 
 def as_clips(audio: Any) -> list[Any]:
-    """
-    A list of clips from one clip or a batch.
+    """A list of clips from one clip or a batch.
 
     A list or tuple is a batch, unless it holds plain numbers; a bare 2-D array or tensor is a batch of mono clips.
 
@@ -283,13 +279,15 @@ def as_clips(audio: Any) -> list[Any]:
     if isinstance(audio, np.ndarray | torch.Tensor):
         if audio.ndim > 2:
             raise ValueError(
-                f"A bare array is one clip (samples,) or a batch of mono clips (batch, samples), but this one has shape "
-                f"{tuple(audio.shape)}. Pass stereo clips as a list of (channels, samples) arrays."
+                f"A bare array is one clip (samples,) or a batch of mono clips (batch, samples), but this one has "
+                f"shape {tuple(audio.shape)}. Pass stereo clips as a list of (channels, samples) arrays."
             )
         clips = list(audio) if audio.ndim == 2 else [audio]
     elif isinstance(audio, list | tuple) and not (audio and isinstance(audio[0], int | float)):
         clips = list(audio)
-    elif isinstance(audio, Sequence) and not isinstance(audio, str | bytes | bytearray | memoryview | Path | list | tuple):
+    elif isinstance(audio, Sequence) and not isinstance(
+        audio, str | bytes | bytearray | memoryview | Path | list | tuple
+    ):
         clips = list(audio)  # for example a column of a `datasets.Dataset`
     else:
         clips = [audio]

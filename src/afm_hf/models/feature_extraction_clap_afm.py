@@ -6,8 +6,7 @@ from .feature_extraction_afm import AfmFeatureExtractor
 
 
 class ClapAfmFeatureExtractor(AfmFeatureExtractor):
-    r"""
-    [`AfmFeatureExtractor`] with the settings of CLAP 2023. CLAP 2022 differs in `max_length_s=5.0` and
+    r"""[`AfmFeatureExtractor`] with the settings of CLAP 2023. CLAP 2022 differs in `max_length_s=5.0` and
     `mel_sampling_rate=44100`.
     """
 

@@ -23,8 +23,7 @@ from .modeling_afm_common import MelBatchNorm, SpecAugment, check_log_mel
 
 @dataclass
 class AfmCnn14ModelOutput(ModelOutput):
-    """
-    Output of [`AfmCnn14Model`].
+    """Output of [`AfmCnn14Model`].
 
     Args:
         last_hidden_state (`torch.Tensor` of shape `(batch, steps, channels)`):
@@ -35,9 +34,9 @@ class AfmCnn14ModelOutput(ModelOutput):
             Input and output of every block, `(batch, channels, frames, mels)`.
     """
 
-    last_hidden_state: torch.FloatTensor | None = None
-    pooler_output: torch.FloatTensor | None = None
-    hidden_states: tuple[torch.FloatTensor, ...] | None = None
+    last_hidden_state: torch.Tensor | None = None
+    pooler_output: torch.Tensor | None = None
+    hidden_states: tuple[torch.Tensor, ...] | None = None
 
 
 class AfmCnn14Block(GradientCheckpointingLayer):
@@ -73,11 +72,9 @@ class AfmCnn14PreTrainedModel(PreTrainedModel):
 
 
 class AfmCnn14Model(AfmCnn14PreTrainedModel):
-    """
-    The Cnn14 encoder: log-mel `input_features` `(batch, 1, frames, mels)` in dB -> one embedding per clip.
+    """The Cnn14 encoder: log-mel `input_features` `(batch, 1, frames, mels)` in dB -> one embedding per clip.
 
     Example:
-
     ```python
     >>> import torch
     >>> from afm_hf import AfmCnn14Config, AfmCnn14Model
@@ -106,7 +103,7 @@ class AfmCnn14Model(AfmCnn14PreTrainedModel):
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
-        return self.blocks[0].conv1
+        return self.blocks.get_submodule("0.conv1")
 
     def set_input_embeddings(self, value: nn.Module) -> None:
         self.blocks[0].conv1 = value
@@ -116,8 +113,7 @@ class AfmCnn14Model(AfmCnn14PreTrainedModel):
     def forward(
         self, input_features: torch.Tensor, **kwargs: Unpack[TransformersKwargs]
     ) -> tuple[torch.Tensor, ...] | AfmCnn14ModelOutput:
-        r"""
-        Encodes log-mel spectrograms.
+        r"""Encodes log-mel spectrograms.
 
         Args:
             input_features (`torch.Tensor` of shape `(batch, 1, frames, num_mel_bins)`):

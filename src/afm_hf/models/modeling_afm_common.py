@@ -6,8 +6,7 @@ from torch.nn import functional as F
 
 
 class AfmProjection(nn.Module):
-    """
-    The projection head of every system of the thesis: `LayerNorm(e1 + dropout(W2 gelu(e1)))` with `e1 = W1 x`.
+    """The projection head of every system of the thesis: `LayerNorm(e1 + dropout(W2 gelu(e1)))` with `e1 = W1 x`.
 
     The papers call it a linear projection; the released code (`Projection` in msclap, Pengi, Mellow and ADIFF) is this
     non-linear one. Both matrices have no bias.
@@ -33,11 +32,13 @@ class AfmProjection(nn.Module):
 
 
 class MelBatchNorm(nn.BatchNorm1d):
-    """
-    Batch norm over the mel bands of `(batch, 1, frames, mels)`, always computed and returned in fp32.
+    """Batch norm over the mel bands of `(batch, 1, frames, mels)`, always computed and returned in fp32.
 
     Log-mels span some 100 dB, so half precision would lose the quiet parts before the encoder sees them.
     """
+
+    running_mean: torch.Tensor
+    running_var: torch.Tensor
 
     def forward(self, log_mel: torch.Tensor) -> torch.Tensor:
         log_mel = log_mel.float()
@@ -51,8 +52,7 @@ class MelBatchNorm(nn.BatchNorm1d):
 
 
 class SpecAugment(nn.Module):
-    """
-    Zeroes random stripes of time and of frequency, separately for each example, in training mode only.
+    """Zeroes random stripes of time and of frequency, separately for each example, in training mode only.
 
     Park et al. (2019), in the form of torchlibrosa's `SpecAugmentation` that HTSAT uses: the width of a stripe is
     uniform in [0, width), its start uniform over the positions where it fits.
@@ -87,8 +87,7 @@ class SpecAugment(nn.Module):
 
 
 def check_log_mel(input_features: torch.Tensor, num_mel_bins: int, model_name: str) -> None:
-    """
-    Raises a `ValueError` unless `input_features` is `(batch, 1, frames, num_mel_bins)`.
+    """Raises a `ValueError` unless `input_features` is `(batch, 1, frames, num_mel_bins)`.
 
     Args:
         input_features (`torch.Tensor`): What the encoder was given.

@@ -27,8 +27,7 @@ from .modeling_afm_common import MelBatchNorm, SpecAugment, check_log_mel
 
 @dataclass
 class AfmHtsatModelOutput(ModelOutput):
-    """
-    Output of [`AfmHtsatModel`].
+    """Output of [`AfmHtsatModel`].
 
     Args:
         last_hidden_state (`torch.Tensor` of shape `(batch, tokens, hidden_size)`):
@@ -44,12 +43,12 @@ class AfmHtsatModelOutput(ModelOutput):
         attentions (`tuple(torch.Tensor)`, *optional*): `(batch * windows, heads, patches, patches)` of every block.
     """
 
-    last_hidden_state: torch.FloatTensor | None = None
-    pooler_output: torch.FloatTensor | None = None
-    framewise_output: torch.FloatTensor | None = None
-    clipwise_output: torch.FloatTensor | None = None
-    hidden_states: tuple[torch.FloatTensor, ...] | None = None
-    attentions: tuple[torch.FloatTensor, ...] | None = None
+    last_hidden_state: torch.Tensor | None = None
+    pooler_output: torch.Tensor | None = None
+    framewise_output: torch.Tensor | None = None
+    clipwise_output: torch.Tensor | None = None
+    hidden_states: tuple[torch.Tensor, ...] | None = None
+    attentions: tuple[torch.Tensor, ...] | None = None
 
 
 def eager_attention_forward(
@@ -79,7 +78,7 @@ def split_windows(image: torch.Tensor, size: int) -> torch.Tensor:
 
 
 def join_windows(windows: torch.Tensor, size: int, height: int, width: int) -> torch.Tensor:
-    """The inverse of [`split_windows`]: `(batch * windows, size * size, channels)` -> `(batch, height, width, channels)`."""
+    """`(batch * windows, size * size, channels)` -> `(batch, height, width, channels)`."""
     channels = windows.shape[-1]
     windows = windows.view(-1, height // size, width // size, size, size, channels)
     return windows.transpose(2, 3).reshape(-1, height, width, channels)
@@ -87,6 +86,8 @@ def join_windows(windows: torch.Tensor, size: int, height: int, width: int) -> t
 
 class AfmHtsatAttention(nn.Module):
     """Multi-head self-attention inside one window, with a learned bias per relative position of two patches."""
+
+    relative_position_index: torch.Tensor
 
     def __init__(self, config: AfmHtsatConfig, dim: int, num_heads: int, window_size: int) -> None:
         super().__init__()
@@ -287,11 +288,9 @@ class AfmHtsatPreTrainedModel(PreTrainedModel):
 
 
 class AfmHtsatModel(AfmHtsatPreTrainedModel):
-    """
-    The HTSAT encoder: log-mel `input_features` `(batch, 1, frames, mels)` in dB -> one embedding per clip.
+    """The HTSAT encoder: log-mel `input_features` `(batch, 1, frames, mels)` in dB -> one embedding per clip.
 
     Example:
-
     ```python
     >>> import torch
     >>> from afm_hf import AfmHtsatConfig, AfmHtsatModel
@@ -317,9 +316,7 @@ class AfmHtsatModel(AfmHtsatPreTrainedModel):
         self.layers = nn.ModuleList()
         for index, depth in enumerate(config.depths):
             first = sum(config.depths[:index])
-            self.layers.append(
-                AfmHtsatStage(config, index, resolution // 2**index, drop_paths[first : first + depth])
-            )
+            self.layers.append(AfmHtsatStage(config, index, resolution // 2**index, drop_paths[first : first + depth]))
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         if config.use_framewise_head:
             quarter_rows = self._final_resolution() // config.freq_ratio
@@ -329,7 +326,7 @@ class AfmHtsatModel(AfmHtsatPreTrainedModel):
     def get_input_embeddings(self) -> nn.Module:
         return self.patch_embed.proj
 
-    def set_input_embeddings(self, value: nn.Module) -> None:
+    def set_input_embeddings(self, value: nn.Conv2d) -> None:
         self.patch_embed.proj = value
 
     @merge_with_config_defaults
@@ -337,8 +334,7 @@ class AfmHtsatModel(AfmHtsatPreTrainedModel):
     def forward(
         self, input_features: torch.Tensor, **kwargs: Unpack[TransformersKwargs]
     ) -> tuple[torch.Tensor, ...] | AfmHtsatModelOutput:
-        r"""
-        Encodes log-mel spectrograms.
+        r"""Encodes log-mel spectrograms.
 
         Args:
             input_features (`torch.Tensor` of shape `(batch, 1, frames, num_mel_bins)`):
@@ -358,12 +354,12 @@ class AfmHtsatModel(AfmHtsatPreTrainedModel):
             hidden_states = stage(hidden_states, **kwargs)
         hidden_states = self.norm(hidden_states)  # (batch * windows, 64, 768)
         framewise, clipwise = self._token_semantic(hidden_states) if self.config.use_framewise_head else (None, None)
-        hidden_states, framewise, clipwise = (_mean_over_windows(x, windows) for x in (hidden_states, framewise, clipwise))
+        hidden_states = mean_over_windows(hidden_states, windows)
         return AfmHtsatModelOutput(
             last_hidden_state=hidden_states,
             pooler_output=hidden_states.mean(dim=1),
-            framewise_output=framewise,
-            clipwise_output=clipwise,
+            framewise_output=None if framewise is None else mean_over_windows(framewise, windows),
+            clipwise_output=None if clipwise is None else mean_over_windows(clipwise, windows),
         )
 
     def _final_resolution(self) -> int:
@@ -371,10 +367,9 @@ class AfmHtsatModel(AfmHtsatPreTrainedModel):
         return self.config.spec_size // self.config.patch_size // 2 ** (len(self.config.depths) - 1)
 
     def _cut_windows(self, spectra: torch.Tensor) -> tuple[torch.Tensor, int]:
-        """
-        Long spectra as windows in the batch dimension, and how many windows each clip has.
+        """Long spectra as windows in the batch dimension, and how many windows each clip has.
 
-        `(batch, 1, frames, mels)` -> `(batch * windows, 1, window_frames, mels)`; shorter ones are returned as they are.
+        `(batch, 1, frames, mels)` -> `(batch * windows, 1, window_frames, mels)`; shorter ones stay as they are.
         """
         frames, limit = spectra.shape[2], self.config.max_frames
         if frames <= limit:
@@ -424,11 +419,9 @@ def long_window_starts(config: AfmHtsatConfig, frames: int) -> list[int]:
     return starts
 
 
-def _mean_over_windows(values: torch.Tensor | None, windows: int) -> torch.Tensor | None:
+def mean_over_windows(values: torch.Tensor, windows: int) -> torch.Tensor:
     """`(batch * windows, ...)` -> `(batch, ...)`."""
-    if values is None or windows == 1:
-        return values
-    return values.unflatten(0, (-1, windows)).mean(dim=1)
+    return values if windows == 1 else values.unflatten(0, (-1, windows)).mean(dim=1)
 
 
 __all__ = ["AfmHtsatModel", "AfmHtsatModelOutput", "AfmHtsatPreTrainedModel"]

@@ -29,11 +29,10 @@ OWN_ENCODERS = {model.config_class.model_type: model for model in (AfmHtsatModel
 
 @dataclass
 class ClapAfmOutput(ModelOutput):
-    """
-    Output of [`ClapAfmModel`].
+    """Output of [`ClapAfmModel`].
 
     Args:
-        loss (`torch.Tensor` of shape `(1,)`, *optional*): Symmetric cross-entropy, with `return_loss=True` or in training.
+        loss (`torch.Tensor` of shape `(1,)`, *optional*): Symmetric cross-entropy, if asked for or in training.
         logits_per_audio (`torch.Tensor` of shape `(audios, texts)`): Scaled cosine similarities, fp32.
         logits_per_text (`torch.Tensor` of shape `(texts, audios)`): Their transpose.
         text_embeds (`torch.Tensor` of shape `(texts, projection_dim)`): L2-normalised.
@@ -41,11 +40,11 @@ class ClapAfmOutput(ModelOutput):
         text_model_output, audio_model_output ([`BaseModelOutputWithPooling`]): Outputs of the towers.
     """
 
-    loss: torch.FloatTensor | None = None
-    logits_per_audio: torch.FloatTensor | None = None
-    logits_per_text: torch.FloatTensor | None = None
-    text_embeds: torch.FloatTensor | None = None
-    audio_embeds: torch.FloatTensor | None = None
+    loss: torch.Tensor | None = None
+    logits_per_audio: torch.Tensor | None = None
+    logits_per_text: torch.Tensor | None = None
+    text_embeds: torch.Tensor | None = None
+    audio_embeds: torch.Tensor | None = None
     text_model_output: BaseModelOutputWithPooling | None = None
     audio_model_output: BaseModelOutputWithPooling | None = None
 
@@ -56,41 +55,38 @@ class ClapAfmOutput(ModelOutput):
 
 @dataclass
 class ClapAfmAudioModelOutput(ModelOutput):
-    """
-    Output of [`ClapAfmAudioModelWithProjection`].
+    """Output of [`ClapAfmAudioModelWithProjection`].
 
     Args:
         audio_embeds (`torch.Tensor` of shape `(batch, projection_dim)`): Not normalised, as msclap returns them.
         last_hidden_state, hidden_states, attentions: Those of the encoder; of all windows, if there are several.
     """
 
-    audio_embeds: torch.FloatTensor | None = None
-    last_hidden_state: torch.FloatTensor | None = None
-    hidden_states: tuple[torch.FloatTensor, ...] | None = None
-    attentions: tuple[torch.FloatTensor, ...] | None = None
+    audio_embeds: torch.Tensor | None = None
+    last_hidden_state: torch.Tensor | None = None
+    hidden_states: tuple[torch.Tensor, ...] | None = None
+    attentions: tuple[torch.Tensor, ...] | None = None
 
 
 @dataclass
 class ClapAfmTextModelOutput(ModelOutput):
-    """
-    Output of [`ClapAfmTextModelWithProjection`].
+    """Output of [`ClapAfmTextModelWithProjection`].
 
     Args:
         text_embeds (`torch.Tensor` of shape `(batch, projection_dim)`): Not normalised, as msclap returns them.
         last_hidden_state, hidden_states, attentions: Those of the encoder.
     """
 
-    text_embeds: torch.FloatTensor | None = None
-    last_hidden_state: torch.FloatTensor | None = None
-    hidden_states: tuple[torch.FloatTensor, ...] | None = None
-    attentions: tuple[torch.FloatTensor, ...] | None = None
+    text_embeds: torch.Tensor | None = None
+    last_hidden_state: torch.Tensor | None = None
+    hidden_states: tuple[torch.Tensor, ...] | None = None
+    attentions: tuple[torch.Tensor, ...] | None = None
 
 
 def flatten_windows(
     input_features: torch.Tensor, input_features_mask: torch.Tensor | None
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """
-    The real windows of a batch, and the row that each belongs to.
+    """The real windows of a batch, and the row that each belongs to.
 
     `(batch, windows, 1, frames, mels)` -> `(real windows, 1, frames, mels)` and rows `(real windows,)`; features that
     are not cut into windows are returned as they are, without rows.
@@ -125,8 +121,7 @@ def average_windows(embeddings: torch.Tensor, rows: torch.Tensor | None) -> torc
 
 
 def contrastive_loss(logits_per_audio: torch.Tensor) -> torch.Tensor:
-    """
-    Symmetric cross-entropy over a square matrix of similarities whose diagonal holds the pairs (P22, section 2.1).
+    """Symmetric cross-entropy over a square matrix of similarities whose diagonal holds the pairs (P22, section 2.1).
 
     Raises:
         ValueError: if there are not as many audios as texts.
@@ -144,7 +139,7 @@ def contrastive_loss(logits_per_audio: torch.Tensor) -> torch.Tensor:
 class ClapAfmPreTrainedModel(PreTrainedModel):
     config: ClapAfmConfig
     base_model_prefix = "clap"
-    input_modalities = ("audio", "text")
+    input_modalities: tuple[str, ...] = ("audio", "text")
     supports_gradient_checkpointing = True
     _supports_sdpa = True
     _supports_flash_attn = False
@@ -167,8 +162,7 @@ class ClapAfmPreTrainedModel(PreTrainedModel):
 
 
 class ClapAfmAudioModel(ClapAfmPreTrainedModel):
-    """
-    The audio encoder alone: log-mel `input_features` -> one embedding per clip, before the projection.
+    """The audio encoder alone: log-mel `input_features` -> one embedding per clip, before the projection.
 
     `input_features` is `(batch, 1, frames, mels)`, or `(batch, windows, 1, frames, mels)` for clips cut into windows,
     whose embeddings are averaged over the windows that `input_features_mask` `(batch, windows)` keeps.
@@ -237,8 +231,7 @@ class ClapAfmTextModel(ClapAfmPreTrainedModel):
         token_type_ids: torch.Tensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> tuple[torch.Tensor, ...] | BaseModelOutputWithPooling:
-        """
-        Encodes texts; `pooler_output` is `(batch, hidden_size)`.
+        """Encodes texts; `pooler_output` is `(batch, hidden_size)`.
 
         Args:
             input_ids (`torch.Tensor` of shape `(batch, tokens)`): Token ids, padded on either side.
@@ -250,17 +243,18 @@ class ClapAfmTextModel(ClapAfmPreTrainedModel):
         Raises:
             ValueError: if not exactly one of `input_ids` and `inputs_embeds` is given.
         """
-        if (input_ids is None) == (inputs_embeds is None):
+        tokens = input_ids if input_ids is not None else inputs_embeds
+        if tokens is None or (input_ids is not None and inputs_embeds is not None):
             raise ValueError("Give exactly one of `input_ids` and `inputs_embeds` to the text model.")
-        tokens = (input_ids if input_ids is not None else inputs_embeds).shape[:2]
-        device = input_ids.device if input_ids is not None else inputs_embeds.device
         if attention_mask is None:
-            attention_mask = torch.ones(tokens, dtype=torch.long, device=device)
+            attention_mask = torch.ones(tokens.shape[:2], dtype=torch.long, device=tokens.device)
         if position_ids is None and self.config.pooling.startswith("last"):
             # A causal tower: positions count the real tokens, so that left padding changes nothing.
             position_ids = (attention_mask.long().cumsum(dim=-1) - 1).clamp(min=0)
         optional = {"position_ids": position_ids, "token_type_ids": token_type_ids, "use_cache": False}
-        known = {name: value for name, value in optional.items() if name in self._encoder_arguments and value is not None}
+        known = {
+            name: value for name, value in optional.items() if name in self._encoder_arguments and value is not None
+        }
         outputs = self.encoder(
             input_ids=input_ids, attention_mask=attention_mask, inputs_embeds=inputs_embeds, **known, **kwargs
         )
@@ -271,9 +265,7 @@ class ClapAfmTextModel(ClapAfmPreTrainedModel):
             attentions=outputs.get("attentions"),
         )
 
-    def _pool(
-        self, states: torch.Tensor, input_ids: torch.Tensor | None, attention_mask: torch.Tensor
-    ) -> torch.Tensor:
+    def _pool(self, states: torch.Tensor, input_ids: torch.Tensor | None, attention_mask: torch.Tensor) -> torch.Tensor:
         """`(batch, tokens, hidden)` -> `(batch, hidden)`."""
         pooling = self.config.pooling
         if pooling == "cls":
@@ -296,11 +288,9 @@ def _without_pooler(encoder_config: Any) -> dict[str, bool]:
 
 
 class ClapAfmModel(ClapAfmPreTrainedModel):
-    """
-    CLAP: how well does each audio fit each text?
+    """CLAP: how well does each audio fit each text?
 
     Example:
-
     ```python
     >>> import torch
     >>> from afm_hf import bundled_model
@@ -309,7 +299,8 @@ class ClapAfmModel(ClapAfmPreTrainedModel):
     >>> model = AutoModel.from_pretrained(bundled_model("clap-tiny"))
     >>> processor = AutoProcessor.from_pretrained(bundled_model("clap-tiny"))
     >>> noise = torch.randn(16000, generator=torch.Generator().manual_seed(0)) * 0.1
-    >>> inputs = processor(audio=[noise], text=["rain", "a dog"], sampling_rate=16000, return_tensors="pt", padding=True)
+    >>> texts = ["rain", "a dog"]
+    >>> inputs = processor(audio=[noise], text=texts, sampling_rate=16000, return_tensors="pt", padding=True)
     >>> with torch.no_grad():
     ...     model(**inputs).logits_per_audio.shape
     torch.Size([1, 2])
@@ -343,8 +334,7 @@ class ClapAfmModel(ClapAfmPreTrainedModel):
         normalize: bool = True,
         **kwargs: Unpack[TransformersKwargs],
     ) -> tuple[torch.Tensor, ...] | BaseModelOutputWithPooling:
-        """
-        Embeds audio.
+        """Embeds audio.
 
         Args:
             input_features (`torch.Tensor`):
@@ -371,8 +361,7 @@ class ClapAfmModel(ClapAfmPreTrainedModel):
         normalize: bool = True,
         **kwargs: Unpack[TransformersKwargs],
     ) -> tuple[torch.Tensor, ...] | BaseModelOutputWithPooling:
-        """
-        Embeds texts; the arguments are those of [`ClapAfmTextModel`].
+        """Embeds texts; the arguments are those of [`ClapAfmTextModel`].
 
         Returns:
             [`BaseModelOutputWithPooling`] whose `pooler_output` is the embedding, `(batch, projection_dim)`,
@@ -396,8 +385,7 @@ class ClapAfmModel(ClapAfmPreTrainedModel):
         return_loss: bool | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> tuple[torch.Tensor, ...] | ClapAfmOutput:
-        """
-        Compares every audio with every text.
+        """Compares every audio with every text.
 
         Args:
             input_ids, attention_mask, position_ids, inputs_embeds, token_type_ids: The texts; see [`ClapAfmTextModel`].
@@ -513,8 +501,7 @@ class ClapAfmTextModelWithProjection(ClapAfmPreTrainedModel):
 
 
 class ClapAfmForAudioClassification(ClapAfmPreTrainedModel):
-    """
-    CLAP's audio encoder with a classifier: the papers' linear probe (`Freeze_L1`, `Freeze_L3`) and fine-tuning.
+    """CLAP's audio encoder with a classifier: the papers' linear probe (`Freeze_L1`, `Freeze_L3`) and fine-tuning.
 
     `from_pretrained` takes any [`ClapAfmModel`] checkpoint and leaves its text side unread. For a probe call
     [`~ClapAfmForAudioClassification.freeze_audio_encoder`] before training (P22, section 3.3: Adam, lr 1e-3, 30 epochs;
@@ -545,7 +532,7 @@ class ClapAfmForAudioClassification(ClapAfmPreTrainedModel):
         self.audio_model.set_input_embeddings(value)
 
     def freeze_audio_encoder(self) -> None:
-        """Stops the encoder's gradients and keeps it in evaluation mode: no SpecAugment, no dropout, still batch norms."""
+        """No gradients for the encoder, which stays in evaluation mode: no SpecAugment, no dropout, fixed batch norms."""
         self.audio_model.requires_grad_(False)
         self._audio_encoder_is_frozen = True
         self.train(self.training)
@@ -564,8 +551,7 @@ class ClapAfmForAudioClassification(ClapAfmPreTrainedModel):
         labels: torch.Tensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> tuple[torch.Tensor, ...] | SequenceClassifierOutput:
-        """
-        Classifies clips.
+        """Classifies clips.
 
         Args:
             input_features, input_features_mask: See [`ClapAfmAudioModel`].

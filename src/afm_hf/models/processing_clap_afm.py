@@ -6,14 +6,12 @@ from transformers.processing_utils import ProcessorMixin
 
 
 class ClapAfmProcessor(ProcessorMixin):
-    r"""
-    Joins a [`ClapAfmFeatureExtractor`] and a tokenizer.
+    r"""Joins a [`ClapAfmFeatureExtractor`] and a tokenizer.
 
     The tokenizer of a converted or bundled checkpoint already appends what its text tower needs (` <|endoftext|>` for
     GPT-2), so captions go in as they are.
 
     Example:
-
     ```python
     >>> import numpy as np
     >>> from afm_hf import bundled_model
