@@ -78,7 +78,8 @@ def read_checkpoint(path: str | Path) -> StateDict:
     except Exception as error:  # a damaged file can raise anything in the unpickler
         raise OSError(
             f"{path} could not be read as a checkpoint of plain tensors "
-            f"({type(error).__name__}: {_first_line(error)}). It is damaged, or it holds Python objects, which are never executed here."
+            f"({type(error).__name__}: {_first_line(error)}). It is damaged, or "
+            "it holds Python objects, which are never executed here."
         ) from error
     state_dict = _unwrap(content)
     if not state_dict:

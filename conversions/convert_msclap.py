@@ -282,8 +282,8 @@ classify("dog.wav", candidate_labels=["dog", "rain"], hypothesis_template="{fact
 ```
 
 Audio is mono, {facts.feature_extractor["sampling_rate"]} Hz, {facts.feature_extractor["max_length_s"]:g} s (shorter
-clips are repeated, of longer ones the first part is taken; `truncation="windows"` averages over all of it). The official
-wrapper instead takes a random part and puts stereo channels one after the other: `truncation="random"`,
+clips are repeated, of longer ones the first part is taken; `truncation="windows"` averages over all of it). The
+official wrapper instead takes a random part and puts stereo channels one after the other: `truncation="random"`,
 `channels="concat"`, `resampler="torchaudio"` give its behaviour.
 """
 

@@ -532,7 +532,7 @@ class ClapAfmForAudioClassification(ClapAfmPreTrainedModel):
         self.audio_model.set_input_embeddings(value)
 
     def freeze_audio_encoder(self) -> None:
-        """No gradients for the encoder, which stays in evaluation mode: no SpecAugment, no dropout, fixed batch norms."""
+        """No gradients for the encoder, which stays in evaluation mode: no SpecAugment or dropout, fixed batch norms."""
         self.audio_model.requires_grad_(False)
         self._audio_encoder_is_frozen = True
         self.train(self.training)
