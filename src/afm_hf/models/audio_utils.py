@@ -45,6 +45,7 @@ FFMPEG_TIMEOUT_S = 120.0
 _BLOCK_VALUES = 2**20  # values decoded at a time: a header that promises too much never sizes an allocation
 _CHUNK_BYTES = 2**20
 _MISSING_SHARE = 0.05  # share of the promised samples whose absence is worth a warning
+_MAX_MPEG_BITS_PER_S = 448_000  # of MPEG-1 layer I; MP3 ends at 320,000
 _BACKENDS = ("auto", "soundfile", "torchcodec", "torchaudio", "ffmpeg")
 _CHANNEL_POLICIES = ("mean", "concat", "first")
 _RESAMPLERS = ("soxr", "torchaudio")
@@ -86,13 +87,17 @@ class AudioDecodeError(ValueError):
         hint: how to mend it, or None.
     """
 
-    def __init__(self, source: str, reason: str, hint: str | None = None) -> None:
-        super().__init__(source, reason, hint)  # all of them in `args`: so it pickles, as DataLoader workers need
+    def __init__(self, source: str, reason: str = "", hint: str | None = None) -> None:
+        # All of them in `args`: so it pickles. `source` alone is a whole message: so a DataLoader rebuilds the error
+        # of a worker process with its own type.
+        super().__init__(source, reason, hint)
         self.source = source
         self.reason = reason
         self.hint = hint
 
     def __str__(self) -> str:
+        if not self.reason:
+            return self.source
         message = f"cannot load audio from {self.source}: {self.reason}"
         return f"{message}. {self.hint}" if self.hint else message
 
@@ -498,8 +503,9 @@ def _read_all(file: Any, limit: int, label: str, deadline: float = math.inf) -> 
     """Everything up to `limit` bytes; more than that, or time after `deadline` (monotonic), is an error."""
     chunks: list[bytes] = []
     size = 0
+    read = getattr(file, "read1", file.read)  # read1 gives what is there, so that a slow sender meets the deadline
     while True:
-        chunk = file.read(_CHUNK_BYTES)
+        chunk = read(_CHUNK_BYTES)
         if not isinstance(chunk, bytes):
             hint = "Open it with mode 'rb'." if isinstance(chunk, str) else None
             raise AudioDecodeError(label, f"reading it gives {type(chunk).__name__}, expected bytes", hint)
@@ -703,7 +709,11 @@ def _decode_soundfile(file: _Encoded, part: _Part) -> tuple[Waveform, int]:
             reason = f"is damaged: {_sndfile_reason(error)}"
             raise AudioDecodeError(file.name, reason, "duration_s may still read the part before it.") from error
         waveform = np.concatenate(blocks).T if blocks else np.zeros((sound.channels, 0), np.float32)
-    _check_promise(waveform.shape[1], promised, rate, file.name)
+        is_mpeg = sound.format in ("MPEG", "MP3")
+    samples = waveform.shape[1]
+    if is_mpeg and samples < quota:
+        _check_mpeg(file, (part.start(rate) + samples) / rate)
+    _check_promise(samples, promised, rate, file.name)
     return np.ascontiguousarray(waveform), rate  # (samples, channels) -> (channels, samples)
 
 
@@ -770,6 +780,14 @@ def _check_promise(got: int, promised: int, rate: int, label: str) -> None:
     )
 
 
+def _check_mpeg(file: _Encoded, seconds: float) -> None:
+    """Refuse what libsndfile takes for MPEG audio by its first bytes alone, as headerless PCM that starts with -1."""
+    size = len(file.content) if isinstance(file.content, bytes) else os.path.getsize(file.content)
+    if not file.head.startswith(b"ID3") and 8 * size > _MAX_MPEG_BITS_PER_S * (seconds + 1):
+        reason = f"holds {seconds:.2f} s of MPEG audio in {size} bytes: damaged, or no MPEG audio at all"
+        raise AudioDecodeError(file.name, reason, _format_hint(file.head))
+
+
 def _decode_torchcodec(file: _Encoded, part: _Part) -> tuple[Waveform, int]:
     decoder_class = _optional("torchcodec.decoders").AudioDecoder
     try:
@@ -812,12 +830,13 @@ def _ffmpeg_command(program: str, path: str, container: tuple[str, str] | None, 
     command = [program, "-nostdin", "-v", "error", "-protocol_whitelist", "file,pipe"]  # never the network
     if container is not None:
         command += ["-f", container[1]]
-    if part.offset_s:
-        command += ["-ss", f"{part.offset_s:.6f}"]
     end = part.end_s()
+    command += ["-i", f"file:{path}", "-map", "0:a:0", "-c:a", "pcm_f32be"]
+    if part.offset_s:
+        command += ["-ss", f"{part.offset_s:.6f}"]  # after the input: before it, ffmpeg jumps, and misses by a packet
     if end is not None:
         command += ["-t", f"{end - part.offset_s:.6f}"]
-    return [*command, "-i", f"file:{path}", "-map", "0:a:0", "-c:a", "pcm_f32be", "-f", "au", "pipe:1"]
+    return [*command, "-f", "au", "pipe:1"]
 
 
 def _run_ffmpeg(command: list[str], label: str) -> tuple[bytes, str]:
@@ -924,7 +943,7 @@ def _short_name(name: str | bytes) -> str:
     if "://" in text:  # the query may hold an access token, the host part a password
         text = re.sub(r"[?#].*", "", text, flags=re.DOTALL)
         text = re.sub(r"://[^/]*@", "://", text)
-    return text if len(text) <= 200 else f"{text[:100]}...{text[-97:]}"
+    return (text if len(text) <= 200 else f"{text[:100]}...{text[-97:]}") or "''"
 
 
 def _short(value: Any) -> str:
