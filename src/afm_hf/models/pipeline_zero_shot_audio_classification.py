@@ -1,4 +1,422 @@
-"""placeholder"""
-from transformers import ZeroShotAudioClassificationPipeline as Stock
-class ZeroShotAudioClassificationPipeline(Stock):
-    pass
+"""Zero-shot audio classification: which of some labels, given as words, does a clip fit best?
+
+A drop-in for the stock pipeline of transformers: same arguments, same results, any model with audio and text. What is
+added: audio is decoded without ffmpeg, in any form; the labels are encoded once for all clips and remembered; a set of
+templates (their mean embedding, as in CLIP); independent labels; long clips by windows; errors that name the clip.
+"""
+
+import os
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset, IterableDataset
+from transformers.feature_extraction_utils import BatchFeature
+from transformers.pipelines.base import Pipeline
+from transformers.pipelines.pt_utils import PipelineIterator
+from transformers.utils import logging
+
+from .audio_utils import AudioDecodeError, _describe, load_audio
+from .feature_extraction_afm import TRUNCATIONS
+
+logger = logging.get_logger(__name__)
+
+DEFAULT_TEMPLATE = "This is a sound of {}."
+CACHED_LABEL_SETS = 8
+TEXTS_PER_BATCH = 256
+
+
+class ZeroShotAudioClassificationPipeline(Pipeline):
+    """
+    Zero-shot audio classification with any CLAP: this package's [`ClapAfmModel`] or transformers' own `ClapModel`.
+
+    Example:
+
+    ```python
+    >>> import numpy as np
+    >>> from transformers import pipeline
+    >>> import afm_hf
+
+    >>> classifier = pipeline("zero-shot-audio-classification", model=str(afm_hf.bundled_model("clap-tiny")))
+    >>> hiss = np.random.default_rng(0).normal(scale=0.1, size=16000)
+    >>> result = classifier(hiss, candidate_labels=["rain", "a dog"])
+    >>> sorted(result[0])
+    ['label', 'score']
+
+    ```
+    """
+
+    _load_processor = False
+    _load_image_processor = False
+    _load_video_processor = False
+    _load_feature_extractor = True
+    _load_tokenizer = True
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._label_cache: OrderedDict[Any, torch.Tensor] = OrderedDict()
+
+    def __call__(self, audios: Any, **kwargs: Any) -> Any:
+        """
+        Scores every label for every clip.
+
+        Args:
+            audios:
+                One clip: a path, URL, bytes, file object, samples `(samples,)` or `(channels, samples)`,
+                `{"array", "sampling_rate"}`, a decoder or item of `datasets`. Or several: a list of clips, a column of
+                `datasets`, a `Dataset` (rows may be clips or hold one under `"audio"`), a generator.
+            candidate_labels (`list[str]` or `str`):
+                The labels; a string is cut at its commas.
+            hypothesis_template (`str` or `list[str]`, *optional*, defaults to `"This is a sound of {}."`):
+                The sentence that a label is put into, at `{}`. Of several, the mean of the normalised embeddings is
+                taken.
+            multi_label (`bool`, *optional*, defaults to `False`):
+                Score each label by itself (a sigmoid of its logit), instead of all against each other (softmax).
+            top_k (`int`, *optional*): How many of the best labels to return; all if not given.
+            sampling_rate (`int`, *optional*):
+                Rate in Hz of bare arrays, which are resampled if need be. Without it they are taken to be at the
+                feature extractor's rate.
+            truncation (`str`, *optional*):
+                What of a long clip is heard: `"first"`, `"center"`, `"random"` or all `"windows"`; the feature
+                extractor's own setting if not given. Other models' extractors have other names.
+            batch_size, num_workers (`int`, *optional*): Clips per forward pass; processes that decode.
+
+        Returns:
+            For one clip a list of `{"score": float, "label": str}`, best first; for several in a list such a list per
+            clip; for a dataset or generator an iterator over these.
+
+        Raises:
+            AudioDecodeError: (a `ValueError`) a clip cannot be used; the message names it.
+            ValueError: labels, templates or settings are missing or make no sense.
+        """
+        if kwargs.get("candidate_labels", self._forward_params.get("candidate_labels")) is None:
+            raise ValueError('No labels were given. Pass them as `candidate_labels=["rain", "a dog"]`.')
+        inputs, eager = _as_inputs(audios)
+        outputs = super().__call__(inputs, **kwargs)
+        return list(outputs) if eager else outputs
+
+    def clear_label_cache(self) -> None:
+        """Forgets encoded labels. Needed only after weights were changed behind autograd's back, through `.data`."""
+        self._label_cache.clear()
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> None:
+        """
+        Saves model, tokenizer and feature extractor, without code: any pipeline of this task can load them.
+
+        Args:
+            save_directory (`str` or `os.PathLike`): The folder; made if need be.
+            kwargs (*optional*): Passed on to every `save_pretrained`.
+        """
+        for part in (self.model, self.tokenizer, self.feature_extractor):
+            if part is not None:
+                part.save_pretrained(save_directory, **kwargs)
+
+    def _sanitize_parameters(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        known = {"candidate_labels", "hypothesis_template", "multi_label", "top_k", "sampling_rate", "truncation"}
+        if kwargs.keys() - known:
+            logger.warning(f"Ignoring the unknown arguments {sorted(kwargs.keys() - known)}; known are {sorted(known)}.")
+        preprocess = {name: kwargs[name] for name in ("sampling_rate", "truncation") if name in kwargs}
+        forward: dict[str, Any] = {}
+        postprocess = {name: kwargs[name] for name in ("multi_label", "top_k") if name in kwargs}
+        if kwargs.get("candidate_labels") is not None:
+            forward["candidate_labels"] = postprocess["candidate_labels"] = as_labels(kwargs["candidate_labels"])
+        if kwargs.get("hypothesis_template") is not None:
+            forward["hypothesis_template"] = as_templates(kwargs["hypothesis_template"])
+        if postprocess.get("top_k") is not None and postprocess["top_k"] < 1:
+            raise ValueError(f"`top_k` is {postprocess['top_k']}; expected 1 or more, or None for all labels.")
+        return preprocess, forward, postprocess
+
+    def preprocess(self, audio: Any, sampling_rate: int | None = None, truncation: str | None = None) -> BatchFeature:
+        """The model's audio inputs for one clip, in the model's dtype."""
+        return extract_features(self.feature_extractor, audio, sampling_rate, truncation).to(self.dtype)
+
+    def _forward(
+        self,
+        model_inputs: Mapping[str, Any],
+        candidate_labels: tuple[str, ...],
+        hypothesis_template: tuple[str, ...] = (DEFAULT_TEMPLATE,),
+    ) -> dict[str, torch.Tensor]:
+        if "failure" in model_inputs:
+            raise model_inputs["failure"]
+        scale = logit_scale(self.model)
+        if scale is None:
+            return {"logits": self._forward_whole(model_inputs, candidate_labels, hypothesis_template)}
+        texts = self._label_embeddings(candidate_labels, hypothesis_template)  # (labels, dim)
+        audio = embed_audio(self.model, model_inputs)  # (batch, dim)
+        # fp32: at a scale of up to 100, half precision would swap close labels.
+        return {"logits": scale.float().exp() * audio @ texts.to(audio.device).t()}  # (batch, labels)
+
+    def _forward_whole(
+        self, model_inputs: Mapping[str, Any], labels: tuple[str, ...], templates: tuple[str, ...]
+    ) -> torch.Tensor:
+        """`(batch, labels)` by a model that does not show its two towers: the labels go in with every batch."""
+        if len(templates) > 1:
+            raise ValueError(
+                f"{type(self.model).__name__} has no `get_audio_features`, `get_text_features` and `logit_scale`, so "
+                f"that the embeddings of {len(templates)} templates cannot be averaged. Pass one `hypothesis_template`."
+            )
+        texts = self.tokenizer([templates[0].format(label) for label in labels], return_tensors="pt", padding=True)
+        return self.model(**texts.to(self.device), **model_inputs).logits_per_audio
+
+    def postprocess(
+        self,
+        model_outputs: Mapping[str, torch.Tensor],
+        candidate_labels: tuple[str, ...],
+        multi_label: bool = False,
+        top_k: int | None = None,
+    ) -> list[dict[str, Any]]:
+        """`(1, labels)` logits -> labels with scores, best first."""
+        logits = model_outputs["logits"][0].float()
+        scores = (logits.sigmoid() if multi_label else logits.softmax(dim=0)).tolist()
+        ranked = sorted(zip(scores, candidate_labels, strict=True), key=lambda pair: -pair[0])
+        return [{"score": score, "label": label} for score, label in ranked[:top_k]]
+
+    def _label_embeddings(self, labels: tuple[str, ...], templates: tuple[str, ...]) -> torch.Tensor:
+        """[`_encode_labels`], remembered for as long as the weights stay the same."""
+        key = (labels, templates, self._text_side_version())
+        if key not in self._label_cache:
+            self._label_cache[key] = self._encode_labels(labels, templates)
+            while len(self._label_cache) > CACHED_LABEL_SETS:
+                self._label_cache.popitem(last=False)
+        self._label_cache.move_to_end(key)
+        return self._label_cache[key]
+
+    def _encode_labels(self, labels: tuple[str, ...], templates: tuple[str, ...]) -> torch.Tensor:
+        """
+        The embeddings of the labels, float32 `(labels, dim)`, L2-normalised.
+
+        Subclasses may do it otherwise; what else their result depends on belongs into `_text_side_version`.
+        """
+        texts = [template.format(label) for template in templates for label in labels]
+        embeddings = embed_texts(self.model, self.tokenizer, texts)
+        if len(templates) == 1:
+            return embeddings
+        mean = embeddings.view(len(templates), len(labels), -1).mean(dim=0)  # (templates * labels, dim) -> (labels, dim)
+        return F.normalize(mean, dim=-1)
+
+    def _text_side_version(self) -> tuple[Any, ...]:
+        """Differs whenever the text side has changed: other tensors, other dtype or device, values written in place."""
+        parts: list[Any] = [id(self.model), self.model.training, id(self.tokenizer)]
+        for name, weight in self.model.named_parameters():
+            if name.startswith("audio_"):
+                continue
+            if weight.is_inference():  # such tensors do not count their changes: remember for this call only
+                return (*parts[:3], "call", self.call_count)
+            parts.append((weight.data_ptr(), weight._version, weight.dtype, weight.device))
+        return tuple(parts)
+
+    def get_iterator(
+        self,
+        inputs: Any,
+        num_workers: int,
+        batch_size: int,
+        preprocess_params: dict[str, Any],
+        forward_params: dict[str, Any],
+        postprocess_params: dict[str, Any],
+    ) -> PipelineIterator:
+        """As in the base class, but for the batching: clips of several windows, and no demands on the tokenizer."""
+        process = partial(self.preprocess, **preprocess_params)
+        clips: Dataset[Any]
+        if isinstance(inputs, Sized):
+            clips = _Clips(inputs, process)
+        else:
+            clips, num_workers = _ClipStream(inputs, process), min(num_workers, 1)
+        if num_workers:
+            os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # or each forked worker would warn
+        loader: Any = DataLoader(clips, batch_size, num_workers=num_workers, collate_fn=collate_features)
+        batches = PipelineIterator(loader, self.forward, forward_params, loader_batch_size=batch_size)
+        return PipelineIterator(batches, self.postprocess, postprocess_params)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# One clip, a batch of clips, texts: for any CLAP
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def extract_features(
+    extractor: Any, audio: Any, sampling_rate: int | None = None, truncation: str | None = None
+) -> BatchFeature:
+    """
+    A model's inputs for one clip, a batch of one, whichever CLAP the feature extractor belongs to.
+
+    Args:
+        extractor: The feature extractor.
+        audio: The clip; see [`load_audio`]. A mapping may hold it under `"audio"`, as rows of `datasets` do.
+        sampling_rate (`int`, *optional*): Rate in Hz of bare samples; the extractor's if not given.
+        truncation (`str`, *optional*): What of a long clip is taken; the extractor's own setting if not given.
+
+    Raises:
+        AudioDecodeError: the clip cannot be used.
+        ValueError: the extractor does not know that truncation.
+    """
+    if isinstance(audio, Mapping) and "audio" in audio and not audio.keys() & {"array", "raw", "path", "bytes"}:
+        audio = audio["audio"]
+    options = {"return_tensors": "pt"} if truncation is None else {"return_tensors": "pt", "truncation": truncation}
+    if not hasattr(extractor, "window_hop_s"):
+        if truncation in TRUNCATIONS:
+            raise ValueError(
+                f"`truncation={truncation!r}` needs a feature extractor of this package; "
+                f"{type(extractor).__name__} does not know it. Leave it out."
+            )
+        waveform = load_audio(audio, extractor.sampling_rate, source_sampling_rate=sampling_rate)
+        return extractor([waveform], sampling_rate=extractor.sampling_rate, **options)
+    if sampling_rate is None and isinstance(audio, np.ndarray | torch.Tensor | list | tuple):
+        sampling_rate = extractor.sampling_rate
+    try:
+        return extractor([audio], sampling_rate=sampling_rate, **options)
+    except AudioDecodeError as error:
+        # The extractor counts the clips of its batch, which here has but one.
+        raise AudioDecodeError(_describe(audio), error.reason, error.hint) from error
+
+
+def collate_features(items: Sequence[Mapping[str, torch.Tensor] | AudioDecodeError]) -> dict[str, Any]:
+    """Joins the features of single clips, `(1, ...)` each, to a batch; the first failure among them takes its place."""
+    features = []
+    for item in items:
+        if isinstance(item, AudioDecodeError):
+            return {"failure": item}
+        features.append(item)
+    return {key: _join([item[key] for item in features]) for key in features[0]}
+
+
+def _join(tensors: list[torch.Tensor]) -> torch.Tensor:
+    """`(1, windows, ...)` each -> `(batch, most windows, ...)`, filled up with zeros."""
+    if tensors[0].ndim > 1:
+        most = max(tensor.shape[1] for tensor in tensors)
+        fill = [(0, 0) * (tensor.ndim - 2) + (0, most - tensor.shape[1]) for tensor in tensors]
+        tensors = [F.pad(tensor, pad) if pad[-1] else tensor for tensor, pad in zip(tensors, fill, strict=True)]
+    return torch.cat(tensors)
+
+
+def logit_scale(model: Any) -> torch.Tensor | None:
+    """The learned temperature (a logarithm) of a model that embeds audio and text apart; None for other models."""
+    if not (hasattr(model, "get_audio_features") and hasattr(model, "get_text_features")):
+        return None
+    scale = getattr(model, "logit_scale", None)
+    return getattr(model, "logit_scale_a", None) if scale is None else scale
+
+
+def embed_audio(model: Any, features: Mapping[str, Any]) -> torch.Tensor:
+    """Embeddings of a batch of clips, float32 `(batch, dim)`, L2-normalised."""
+    return _unit(model.get_audio_features(**features))
+
+
+def embed_texts(model: Any, tokenizer: Any, texts: Sequence[str]) -> torch.Tensor:
+    """Embeddings of texts, float32 `(texts, dim)`, L2-normalised; padded as far as the longest text only."""
+    chunks = []
+    for start in range(0, len(texts), TEXTS_PER_BATCH):
+        tokens = tokenizer(list(texts[start : start + TEXTS_PER_BATCH]), return_tensors="pt", padding=True)
+        chunks.append(_unit(model.get_text_features(**tokens.to(model.device))))
+    return torch.cat(chunks)
+
+
+def _unit(output: Any) -> torch.Tensor:
+    """`(batch, dim)` in float32 and of length 1. What the model has normalised, if in bf16, is left as the model has it."""
+    embeddings = getattr(output, "pooler_output", output).float()
+    length = embeddings.norm(dim=-1, keepdim=True)
+    return torch.where((length - 1).abs() < 0.02, embeddings, F.normalize(embeddings, dim=-1))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Arguments
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def as_labels(labels: str | Iterable[str]) -> tuple[str, ...]:
+    """
+    Checked labels; a string is cut at its commas.
+
+    Raises:
+        ValueError: there are none, one is no string or blank, or one comes twice.
+    """
+    if isinstance(labels, str):
+        labels = [label.strip() for label in labels.split(",") if label.strip()]
+    if not isinstance(labels, Iterable):
+        raise ValueError(f"`candidate_labels` must be a list of strings, but is {labels!r}.")
+    checked = tuple(labels)
+    if not checked:
+        raise ValueError("`candidate_labels` is empty; give at least one label.")
+    seen = set()
+    for index, label in enumerate(checked):
+        if not isinstance(label, str) or not label.strip():
+            raise ValueError(f"candidate_labels[{index}] is {label!r}; expected a string that is not blank.")
+        if label in seen:
+            raise ValueError(f"candidate_labels[{index}], {label!r}, is there twice. Name every label once.")
+        seen.add(label)
+    return checked
+
+
+def as_templates(templates: str | Sequence[str]) -> tuple[str, ...]:
+    """
+    Checked templates: each has a place, `{}`, for the label.
+
+    Raises:
+        ValueError: there are none, or one has no such place.
+    """
+    checked = (templates,) if isinstance(templates, str) else tuple(templates)
+    if not checked:
+        raise ValueError("`hypothesis_template` is an empty list; give at least one template, as 'This is {}.'.")
+    for template in checked:
+        try:
+            has_place = isinstance(template, str) and template.format("a") != template.format("b")
+        except (LookupError, ValueError, AttributeError):
+            has_place = False
+        if not has_place:
+            raise ValueError(
+                f"The template {template!r} has no place for the label. Write one as {{}}, as in {DEFAULT_TEMPLATE!r}."
+            )
+    return checked
+
+
+def _as_inputs(audios: Any) -> tuple[Any, bool]:
+    """What the base class tells apart (one clip, a `Dataset`, a generator), and whether a list is to be returned."""
+    if isinstance(audios, list | tuple) and audios and isinstance(audios[0], int | float | np.number):
+        return np.asarray(audios, np.float32), False
+    if isinstance(audios, Sequence) and not isinstance(audios, str | bytes | bytearray | memoryview):
+        return _Clips(audios), True
+    if hasattr(audios, "column_names") or isinstance(audios, Dataset):  # of datasets, of torch
+        return (_Clips(audios) if isinstance(audios, Sized) else (clip for clip in audios)), False
+    if isinstance(audios, Iterator) and not hasattr(audios, "read"):
+        return (clip for clip in audios), False
+    return audios, False
+
+
+class _Clips(Dataset[Any]):
+    """Clips by index. A failure is a result: it says which clip it was, and crosses to other processes whole."""
+
+    def __init__(self, clips: Any, process: Callable[[Any], Any] | None = None) -> None:
+        self.clips = clips
+        self.process = process
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, index: int) -> Any:
+        clip = self.clips[index]
+        return clip if self.process is None else _process(clip, self.process, index)
+
+
+class _ClipStream(IterableDataset[Any]):
+    """Clips as they come."""
+
+    def __init__(self, clips: Iterable[Any], process: Callable[[Any], Any]) -> None:
+        self.clips = clips
+        self.process = process
+
+    def __iter__(self) -> Iterator[Any]:
+        for index, clip in enumerate(self.clips):
+            yield _process(clip, self.process, index)
+
+
+def _process(clip: Any, process: Callable[[Any], Any], index: int) -> Any:
+    try:
+        return process(clip)
+    except AudioDecodeError as error:
+        return AudioDecodeError(f"audios[{index}], {error.source}", error.reason, error.hint)
+
+
+__all__ = ["ZeroShotAudioClassificationPipeline"]
