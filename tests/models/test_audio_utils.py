@@ -496,6 +496,18 @@ def test_wrong_times_are_refused(options: dict[str, Any]) -> None:
         load_audio(tone(), 16_000, **{next(iter(options)): math.nan})
 
 
+def test_endless_times_mean_all_of_it() -> None:
+    for source in (tone(), encode(tone())):
+        assert len(load_audio(source, 16_000, duration_s=1e308, max_duration_s=1e308)) == 8_000
+        with pytest.raises(AudioDecodeError, match="no samples from"):
+            load_audio(source, 16_000, offset_s=1e308)
+
+
+def test_intact_part_of_a_damaged_file_can_be_read() -> None:
+    part, rate = decode_audio(NASTY / "truncated.flac", duration_s=0.1)
+    np.testing.assert_array_equal(part[0], clip()[: rate // 10])
+
+
 def test_max_duration_refuses_what_is_longer_and_only_that() -> None:
     for source in (tone(), encode(tone()), encode(tone(), format="FLAC", subtype="PCM_16")):
         assert len(load_audio(source, 16_000, max_duration_s=0.5)) == 8_000

@@ -44,6 +44,7 @@ FFMPEG_TIMEOUT_S = 120.0
 
 _BLOCK_VALUES = 2**20  # values decoded at a time: a header that promises too much never sizes an allocation
 _CHUNK_BYTES = 2**20
+_FOREVER_S = 1e9  # longer times mean the same and would overflow when counted in samples
 _MISSING_SHARE = 0.05  # share of the promised samples whose absence is worth a warning
 _MAX_MPEG_BITS_PER_S = 448_000  # of MPEG-1 layer I; MP3 ends at 320,000
 _BACKENDS = ("auto", "soundfile", "torchcodec", "torchaudio", "ffmpeg")
@@ -294,7 +295,9 @@ class _Part:
         if offset < 0:
             raise AudioDecodeError(label, f"offset_s is {offset:g}, expected 0 or more seconds")
         return cls(
-            offset, cls._seconds(duration_s, label, "duration_s"), cls._seconds(max_duration_s, label, "max_duration_s")
+            min(offset, _FOREVER_S),
+            cls._seconds(duration_s, label, "duration_s"),
+            cls._seconds(max_duration_s, label, "max_duration_s"),
         )
 
     @staticmethod
@@ -304,7 +307,7 @@ class _Part:
         seconds = _check_number(value, label, argument)
         if seconds <= 0:
             raise AudioDecodeError(label, f"{argument} is {seconds:g}, expected None or more than 0 seconds")
-        return seconds
+        return min(seconds, _FOREVER_S)
 
     def start(self, rate: int) -> int:
         """First wanted sample."""
