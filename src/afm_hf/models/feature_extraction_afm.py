@@ -105,8 +105,8 @@ class AfmFeatureExtractor(SequenceFeatureExtractor):
         self.resampler = _one_of("resampler", resampler, RESAMPLERS)
         if self.clip_samples(max_length_s) <= n_fft // 2:
             raise ValueError(
-                f"`max_length_s` = {max_length_s} s is {self.clip_samples(max_length_s)} samples at {sampling_rate} Hz, "
-                f"less than half a window of {n_fft} samples."
+                f"`max_length_s` = {max_length_s} s is {self.clip_samples(max_length_s)} samples at {sampling_rate} "
+                f"Hz, less than half a window of {n_fft} samples."
             )
 
     def __call__(

@@ -1,8 +1,9 @@
-"""Parts that all audio encoders and heads of this package share: projection, spectrogram batch norm, SpecAugment."""
+"""Parts that several models share: projection, mappers to prefixes, batch norm over mel bands, SpecAugment."""
 
 import torch
 from torch import nn
 from torch.nn import functional as F
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 
 class AfmProjection(nn.Module):
@@ -99,3 +100,147 @@ def check_log_mel(input_features: torch.Tensor, num_mel_bins: int, model_name: s
             f"{model_name} expects log-mel `input_features` of shape (batch, 1, frames, {num_mel_bins}), but was given "
             f"{tuple(input_features.shape)}. Make them with the model's feature extractor."
         )
+
+
+def flatten_windows(
+    input_features: torch.Tensor, input_features_mask: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """The real windows of a batch, and the row that each belongs to.
+
+    `(batch, windows, 1, frames, mels)` -> `(real windows, 1, frames, mels)` and rows `(real windows,)`; features that
+    are not cut into windows are returned as they are, without rows.
+
+    Raises:
+        ValueError: if a clip has no window, or the mask is not `(batch, windows)`.
+    """
+    if input_features.ndim != 5:
+        return input_features, None
+    batch, windows = input_features.shape[:2]
+    if input_features_mask is None:
+        real = torch.ones(batch, windows, dtype=torch.bool, device=input_features.device)
+    else:
+        real = input_features_mask.to(input_features.device).bool()
+    if real.shape != (batch, windows):
+        raise ValueError(
+            f"`input_features` hold {batch} clips of {windows} windows, but `input_features_mask` has shape "
+            f"{tuple(real.shape)}; expected {(batch, windows)}."
+        )
+    if not bool(real.any(dim=1).all()):
+        raise ValueError(f"`input_features_mask` leaves no window to clip {int(real.any(dim=1).long().argmin())}.")
+    rows = torch.arange(batch, device=input_features.device).repeat_interleave(real.sum(dim=1))
+    return input_features[real], rows
+
+
+def average_windows(embeddings: torch.Tensor, rows: torch.Tensor | None) -> torch.Tensor:
+    """Mean of the windows of each row: `(real windows, dim)` -> `(batch, dim)`; see [`flatten_windows`]."""
+    if rows is None:
+        return embeddings
+    total = embeddings.new_zeros(int(rows[-1]) + 1, embeddings.shape[-1]).index_add_(0, rows, embeddings)
+    return total / torch.bincount(rows)[:, None].to(embeddings.dtype)
+
+
+class AfmMapperAttention(nn.Module):
+    """Self-attention of the mappers: queries, keys and values without bias, output with bias."""
+
+    def __init__(self, dim: int, num_heads: int) -> None:
+        super().__init__()
+        if dim % num_heads:
+            raise ValueError(f"A mapper of width {dim} cannot be divided into {num_heads} attention heads.")
+        self.num_heads = num_heads
+        self.to_queries = nn.Linear(dim, dim, bias=False)
+        self.to_keys_values = nn.Linear(dim, 2 * dim, bias=False)
+        self.project = nn.Linear(dim, dim)
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        batch, length, dim = hidden_states.shape
+        shape = (batch, length, self.num_heads, dim // self.num_heads)
+        query = self.to_queries(hidden_states).view(shape).transpose(1, 2)  # (batch, heads, length, head_dim)
+        key, value = (
+            half.reshape(shape).transpose(1, 2) for half in self.to_keys_values(hidden_states).chunk(2, dim=-1)
+        )
+        attended = F.scaled_dot_product_attention(query, key, value)
+        return self.project(attended.transpose(1, 2).reshape(batch, length, dim))
+
+
+class AfmMapperMLP(nn.Module):
+    def __init__(self, dim: int, mlp_ratio: float) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(dim, int(dim * mlp_ratio))
+        self.fc2 = nn.Linear(int(dim * mlp_ratio), dim)
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        return self.fc2(F.relu(self.fc1(hidden_states)))
+
+
+class AfmMapperLayer(GradientCheckpointingLayer):
+    """Pre-norm transformer layer."""
+
+    def __init__(self, dim: int, num_heads: int, mlp_ratio: float) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dim)
+        self.attn = AfmMapperAttention(dim, num_heads)
+        self.norm2 = nn.LayerNorm(dim)
+        self.mlp = AfmMapperMLP(dim, mlp_ratio)
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        hidden_states = hidden_states + self.attn(self.norm1(hidden_states))
+        return hidden_states + self.mlp(self.norm2(hidden_states))
+
+
+class AfmMapperTransformer(nn.Module):
+    """
+    Pre-norm transformer with full self-attention, `(batch, length, dim)` to the same; ADIFF's cross-projection.
+
+    Args:
+        dim (`int`): Width.
+        num_layers, num_heads (`int`): Layers, attention heads.
+        mlp_ratio (`float`): Width of the ReLU MLPs relative to `dim`.
+    """
+
+    def __init__(self, dim: int, num_layers: int, num_heads: int = 8, mlp_ratio: float = 2.0) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(AfmMapperLayer(dim, num_heads, mlp_ratio) for _ in range(num_layers))
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        for layer in self.layers:
+            hidden_states = layer(hidden_states)
+        return hidden_states
+
+
+class AfmTransformerMapper(nn.Module):
+    """
+    Turns an embedding, or a sequence of embeddings, into prefix vectors for a language model.
+
+    ClipCap's mapper (Mokady et al., 2021) as CLAPCAP, Pengi and ADIFF use it: the input becomes `prefix_length`
+    vectors, as many learned constants are appended, a transformer runs over both, and what it puts in the constants'
+    places is the prefix.
+
+    Args:
+        dim (`int`): Width of the language model.
+        input_dim (`int`, *optional*): Width of a single input embedding; without it the input is a sequence already.
+        prefix_length (`int`): Vectors of the prefix.
+        num_layers, num_heads, mlp_ratio: See [`AfmMapperTransformer`].
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        input_dim: int | None,
+        prefix_length: int = 40,
+        num_layers: int = 8,
+        num_heads: int = 8,
+        mlp_ratio: float = 2.0,
+    ) -> None:
+        super().__init__()
+        self.prefix_length = prefix_length
+        self.linear = None if input_dim is None else nn.Linear(input_dim, prefix_length * dim)
+        self.prefix_const = nn.Parameter(torch.randn(prefix_length, dim))
+        self.transformer = AfmMapperTransformer(dim, num_layers, num_heads, mlp_ratio)
+
+    def forward(self, embeddings: torch.Tensor) -> torch.Tensor:
+        """`(batch, input_dim)`, or `(batch, length, dim)` without a linear layer -> `(batch, prefix_length, dim)`."""
+        if self.linear is not None:
+            embeddings = self.linear(embeddings).view(len(embeddings), self.prefix_length, -1)
+        constants = self.prefix_const.expand(len(embeddings), -1, -1)
+        mapped = self.transformer(torch.cat([embeddings, constants], dim=1))
+        return mapped[:, -self.prefix_length :]

@@ -20,11 +20,8 @@ from transformers.processing_utils import Unpack
 from transformers.utils import ModelOutput, TransformersKwargs, can_return_tuple
 
 from .configuration_clap_afm import ClapAfmAudioConfig, ClapAfmConfig, ClapAfmTextConfig
-from .modeling_afm_cnn14 import AfmCnn14Model
-from .modeling_afm_common import AfmProjection
-from .modeling_afm_htsat import AfmHtsatModel
-
-OWN_ENCODERS = {model.config_class.model_type: model for model in (AfmHtsatModel, AfmCnn14Model)}
+from .modeling_afm_common import AfmProjection, average_windows, flatten_windows
+from .modeling_afm_encoders import build_audio_encoder
 
 
 @dataclass
@@ -83,43 +80,6 @@ class ClapAfmTextModelOutput(ModelOutput):
     attentions: tuple[torch.Tensor, ...] | None = None
 
 
-def flatten_windows(
-    input_features: torch.Tensor, input_features_mask: torch.Tensor | None
-) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """The real windows of a batch, and the row that each belongs to.
-
-    `(batch, windows, 1, frames, mels)` -> `(real windows, 1, frames, mels)` and rows `(real windows,)`; features that
-    are not cut into windows are returned as they are, without rows.
-
-    Raises:
-        ValueError: if a clip has no window, or the mask is not `(batch, windows)`.
-    """
-    if input_features.ndim != 5:
-        return input_features, None
-    batch, windows = input_features.shape[:2]
-    if input_features_mask is None:
-        real = torch.ones(batch, windows, dtype=torch.bool, device=input_features.device)
-    else:
-        real = input_features_mask.to(input_features.device).bool()
-    if real.shape != (batch, windows):
-        raise ValueError(
-            f"`input_features` hold {batch} clips of {windows} windows, but `input_features_mask` has shape "
-            f"{tuple(real.shape)}; expected {(batch, windows)}."
-        )
-    if not bool(real.any(dim=1).all()):
-        raise ValueError(f"`input_features_mask` leaves no window to clip {int(real.any(dim=1).long().argmin())}.")
-    rows = torch.arange(batch, device=input_features.device).repeat_interleave(real.sum(dim=1))
-    return input_features[real], rows
-
-
-def average_windows(embeddings: torch.Tensor, rows: torch.Tensor | None) -> torch.Tensor:
-    """Mean of the windows of each row: `(real windows, dim)` -> `(batch, dim)`; see [`flatten_windows`]."""
-    if rows is None:
-        return embeddings
-    total = embeddings.new_zeros(int(rows[-1]) + 1, embeddings.shape[-1]).index_add_(0, rows, embeddings)
-    return total / torch.bincount(rows)[:, None].to(embeddings.dtype)
-
-
 def contrastive_loss(logits_per_audio: torch.Tensor) -> torch.Tensor:
     """Symmetric cross-entropy over a square matrix of similarities whose diagonal holds the pairs (P22, section 2.1).
 
@@ -174,8 +134,7 @@ class ClapAfmAudioModel(ClapAfmPreTrainedModel):
 
     def __init__(self, config: ClapAfmAudioConfig) -> None:
         super().__init__(config)
-        own = OWN_ENCODERS.get(config.encoder_config.model_type)
-        self.encoder = (own._from_config if own else AutoModel.from_config)(config.encoder_config)
+        self.encoder = build_audio_encoder(config.encoder_config)
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
@@ -532,7 +491,7 @@ class ClapAfmForAudioClassification(ClapAfmPreTrainedModel):
         self.audio_model.set_input_embeddings(value)
 
     def freeze_audio_encoder(self) -> None:
-        """No gradients for the encoder, which stays in evaluation mode: no SpecAugment or dropout, fixed batch norms."""
+        """No gradients for the encoder, and evaluation mode: no SpecAugment, no dropout, fixed batch norms."""
         self.audio_model.requires_grad_(False)
         self._audio_encoder_is_frozen = True
         self.train(self.training)
