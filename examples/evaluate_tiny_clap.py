@@ -1,0 +1,120 @@
+"""Figures of a CLAP checkpoint on a folder of labelled sounds; by default the bundled tiny model.
+
+    python examples/evaluate_tiny_clap.py --sounds sounds/test
+
+The folder holds `metadata.csv` (`file_name`, `label`, `source`). Scores are macro averages over the labels that occur,
+in per cent: top-1 and top-5 against all labels of the folder, and 5-way accuracy (the true label against four others).
+Clips from soundfont packages are notes rendered from samples, so the rows "recorded" leave them out.
+"""
+
+import argparse
+import csv
+import json
+from math import comb
+from pathlib import Path
+
+import torch
+from transformers import AutoModel, AutoProcessor
+
+from afm_hf import bundled_model
+
+TEMPLATE = "This is a sound of {}."  # the default of transformers' zero-shot-audio-classification pipeline
+
+
+def scores(similarity: torch.Tensor, truth: list[int]) -> dict[str, float]:
+    """Figures of `(clips, labels)` similarities, in per cent.
+
+    Args:
+        similarity (`torch.Tensor`): One row per clip, one column per candidate label.
+        truth (`list[int]`): Column of the true label of each clip.
+    """
+    labels = torch.tensor(truth)
+    own = similarity.gather(1, labels[:, None])
+    below = (similarity < own).sum(1)  # how many labels the true one beats
+    rank = similarity.shape[1] - 1 - below
+    others = similarity.shape[1] - 1
+    five_way = torch.tensor([comb(int(b), 4) / comb(others, 4) for b in below])  # expectation over all choices of 4
+
+    def macro(values: torch.Tensor) -> float:
+        return 100 * torch.stack([values[labels == label].float().mean() for label in labels.unique()]).mean().item()
+
+    return {
+        "clips": len(truth),
+        "labels": len(set(truth)),
+        "macro top-1": macro(rank < 1),
+        "top-1": 100 * (rank < 1).float().mean().item(),
+        "macro top-5": macro(rank < 5),
+        "5-way": macro(five_way),
+    }
+
+
+def read_metadata(folder: Path) -> list[dict[str, str]]:
+    """Rows of the folder's metadata.csv."""
+    with (folder / "metadata.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@torch.inference_mode()
+def embed_texts(model, processor, texts: list[str]) -> torch.Tensor:
+    """L2-normalised text embeddings, `(texts, dim)`."""
+    return model.get_text_features(**processor.tokenizer(texts, padding=True, return_tensors="pt")).pooler_output
+
+
+@torch.inference_mode()
+def embed_audio(model, processor, paths: list[Path]) -> torch.Tensor:
+    """L2-normalised audio embeddings, `(clips, dim)`; long clips are averaged over windows."""
+    rows = []
+    for path in paths:
+        inputs = processor.feature_extractor([str(path)], truncation="windows", return_tensors="pt")
+        rows.append(model.get_audio_features(**inputs).pooler_output)
+    return torch.cat(rows)
+
+
+def table(audio: torch.Tensor, rows: list[dict[str, str]], bank: list[str], text: torch.Tensor) -> None:
+    """Print the figures over all clips and over recorded ones."""
+    similarity = audio @ text.T
+    recorded = [i for i, row in enumerate(rows) if "soundfont" not in row["source"]]
+    for name, chosen in (("all", list(range(len(rows)))), ("recorded", recorded)):
+        figures = scores(similarity[chosen], [bank.index(rows[i]["label"]) for i in chosen])
+        print(f"  {name:9s}" + "  ".join(f"{key} {value:.4g}" for key, value in figures.items()))
+
+
+def per_label(similarity: torch.Tensor, rows: list[dict[str, str]], bank: list[str]) -> None:
+    """Print hits per label, and what the clips were taken for."""
+    guesses = similarity.argmax(1).tolist()
+    for label in sorted({row["label"] for row in rows}):
+        mine = [bank[guess] for guess, row in zip(guesses, rows, strict=True) if row["label"] == label]
+        wrong = ", ".join(sorted({guess for guess in mine if guess != label}))
+        print(f"  {label}: {mine.count(label)}/{len(mine)}" + (f" (heard: {wrong})" if wrong else ""))
+
+
+def main() -> None:
+    """Evaluate one checkpoint on one folder."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sounds", type=Path, required=True, help="folder with metadata.csv")
+    parser.add_argument("--model", default=None, help="a checkpoint's folder; the bundled model by default")
+    parser.add_argument("--per-label", action="store_true", help="also print the hits of each label")
+    args = parser.parse_args()
+
+    folder = Path(args.model or bundled_model("clap-tiny"))
+    model = AutoModel.from_pretrained(folder).eval()
+    processor = AutoProcessor.from_pretrained(folder)
+    rows = read_metadata(args.sounds)
+    audio = embed_audio(model, processor, [args.sounds / row["file_name"] for row in rows])
+    bank = sorted({row["label"] for row in rows})
+    text = embed_texts(model, processor, [TEMPLATE.format(label) for label in bank])
+    print(f"{folder.name}: {model.num_parameters()} parameters; {len(rows)} clips; candidates: {len(bank)} labels")
+    table(audio, rows, bank, text)
+    trained = folder / "training_labels.json"
+    if trained.exists():
+        known = json.loads(trained.read_text())
+        wide = sorted(set(bank) | set(known))
+        print(f"candidates: these and all training labels, {len(wide)}")
+        table(audio, rows, wide, embed_texts(model, processor, [TEMPLATE.format(label) for label in wide]))
+        print("labels without a training clip:", ", ".join(sorted(set(bank) - set(known))) or "none")
+    if args.per_label:
+        per_label(audio @ text.T, rows, bank)
+
+
+if __name__ == "__main__":
+    main()
