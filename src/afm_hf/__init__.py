@@ -145,6 +145,17 @@ def _register_processors() -> None:
     _register_by_name(processing_auto.PROCESSOR_MAPPING, {"ClapAfmConfig": "ClapAfmProcessor"})
 
 
+class _LazyTask(dict[str, Any]):
+    """A pipeline's task whose class, registered by name, is imported when it is asked for.
+
+    The class's own module imports transformers' pipelines, and must be whole by then.
+    """
+
+    def __getitem__(self, key: str) -> Any:
+        value = super().__getitem__(key)
+        return _public(value) if key == "impl" else value
+
+
 def _register_pipelines() -> None:
     from transformers import AutoModel
     from transformers.pipelines import PIPELINE_REGISTRY
@@ -152,11 +163,9 @@ def _register_pipelines() -> None:
     from .hub import ASSETS  # not `bundled_model`: transformers must import even where the checkpoint is missing
 
     # Ours takes the place of the stock one under the same task name: same arguments, same results, for any model.
-    PIPELINE_REGISTRY.supported_tasks.pop("zero-shot-audio-classification", None)
-    PIPELINE_REGISTRY.register_pipeline(
-        "zero-shot-audio-classification",
-        pipeline_class=_public("ZeroShotAudioClassificationPipeline"),
-        pt_model=AutoModel,
+    PIPELINE_REGISTRY.supported_tasks["zero-shot-audio-classification"] = _LazyTask(
+        impl="ZeroShotAudioClassificationPipeline",
+        pt=(AutoModel,),
         default={"model": (str(ASSETS / "clap-tiny"), "main")},
         type="multimodal",
     )

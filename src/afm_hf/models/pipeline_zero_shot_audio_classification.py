@@ -31,11 +31,9 @@ TEXTS_PER_BATCH = 256
 
 
 class ZeroShotAudioClassificationPipeline(Pipeline):
-    """
-    Zero-shot audio classification with any CLAP: this package's [`ClapAfmModel`] or transformers' own `ClapModel`.
+    """Zero-shot audio classification with any CLAP: this package's [`ClapAfmModel`] or transformers' own `ClapModel`.
 
     Example:
-
     ```python
     >>> import numpy as np
     >>> from transformers import pipeline
@@ -61,8 +59,7 @@ class ZeroShotAudioClassificationPipeline(Pipeline):
         self._label_cache: OrderedDict[Any, torch.Tensor] = OrderedDict()
 
     def __call__(self, audios: Any, **kwargs: Any) -> Any:
-        """
-        Scores every label for every clip.
+        """Scores every label for every clip.
 
         Args:
             audios:
@@ -99,13 +96,28 @@ class ZeroShotAudioClassificationPipeline(Pipeline):
         outputs = super().__call__(inputs, **kwargs)
         return list(outputs) if eager else outputs
 
+    def classify_features(self, features: Mapping[str, torch.Tensor], **kwargs: Any) -> list[list[dict[str, Any]]]:
+        """Scores a batch of the feature extractor's output, for those who decode themselves.
+
+        Args:
+            features: `input_features` and what else the model takes, `(batch, ...)` each; see [`collate_features`].
+            kwargs (*optional*): `candidate_labels` and the other arguments of a call.
+
+        Returns:
+            For each clip a list of `{"score": float, "label": str}`, best first.
+        """
+        _, forward, postprocess = self._sanitize_parameters(**kwargs)
+        inputs = {name: x.to(self.dtype) if x.is_floating_point() else x for name, x in features.items()}
+        logits = self.forward(inputs, **{**self._forward_params, **forward})["logits"]  # (batch, labels)
+        options = {**self._postprocess_params, **postprocess}
+        return [self.postprocess({"logits": row[None]}, **options) for row in logits]
+
     def clear_label_cache(self) -> None:
         """Forgets encoded labels. Needed only after weights were changed behind autograd's back, through `.data`."""
         self._label_cache.clear()
 
     def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> None:
-        """
-        Saves model, tokenizer and feature extractor, without code: any pipeline of this task can load them.
+        """Saves model, tokenizer and feature extractor, without code: any pipeline of this task can load them.
 
         Args:
             save_directory (`str` or `os.PathLike`): The folder; made if need be.
@@ -117,11 +129,12 @@ class ZeroShotAudioClassificationPipeline(Pipeline):
 
     def _sanitize_parameters(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         known = {"candidate_labels", "hypothesis_template", "multi_label", "top_k", "sampling_rate", "truncation"}
-        if kwargs.keys() - known:
-            logger.warning(f"Ignoring the unknown arguments {sorted(kwargs.keys() - known)}; known are {sorted(known)}.")
-        preprocess = {name: kwargs[name] for name in ("sampling_rate", "truncation") if name in kwargs}
+        unknown = kwargs.keys() - known
+        if unknown:
+            logger.warning(f"Ignoring the unknown arguments {sorted(unknown)}; known are {sorted(known)}.")
+        preprocess: dict[str, Any] = {name: kwargs[name] for name in ("sampling_rate", "truncation") if name in kwargs}
         forward: dict[str, Any] = {}
-        postprocess = {name: kwargs[name] for name in ("multi_label", "top_k") if name in kwargs}
+        postprocess: dict[str, Any] = {name: kwargs[name] for name in ("multi_label", "top_k") if name in kwargs}
         if kwargs.get("candidate_labels") is not None:
             forward["candidate_labels"] = postprocess["candidate_labels"] = as_labels(kwargs["candidate_labels"])
         if kwargs.get("hypothesis_template") is not None:
@@ -186,8 +199,7 @@ class ZeroShotAudioClassificationPipeline(Pipeline):
         return self._label_cache[key]
 
     def _encode_labels(self, labels: tuple[str, ...], templates: tuple[str, ...]) -> torch.Tensor:
-        """
-        The embeddings of the labels, float32 `(labels, dim)`, L2-normalised.
+        """The embeddings of the labels, float32 `(labels, dim)`, L2-normalised.
 
         Subclasses may do it otherwise; what else their result depends on belongs into `_text_side_version`.
         """
@@ -195,7 +207,7 @@ class ZeroShotAudioClassificationPipeline(Pipeline):
         embeddings = embed_texts(self.model, self.tokenizer, texts)
         if len(templates) == 1:
             return embeddings
-        mean = embeddings.view(len(templates), len(labels), -1).mean(dim=0)  # (templates * labels, dim) -> (labels, dim)
+        mean = embeddings.view(len(templates), len(labels), -1).mean(dim=0)  # -> (labels, dim)
         return F.normalize(mean, dim=-1)
 
     def _text_side_version(self) -> tuple[Any, ...]:
@@ -240,8 +252,7 @@ class ZeroShotAudioClassificationPipeline(Pipeline):
 def extract_features(
     extractor: Any, audio: Any, sampling_rate: int | None = None, truncation: str | None = None
 ) -> BatchFeature:
-    """
-    A model's inputs for one clip, a batch of one, whichever CLAP the feature extractor belongs to.
+    """A model's inputs for one clip, a batch of one, whichever CLAP the feature extractor belongs to.
 
     Args:
         extractor: The feature extractor.
@@ -315,7 +326,7 @@ def embed_texts(model: Any, tokenizer: Any, texts: Sequence[str]) -> torch.Tenso
 
 
 def _unit(output: Any) -> torch.Tensor:
-    """`(batch, dim)` in float32 and of length 1. What the model has normalised, if in bf16, is left as the model has it."""
+    """`(batch, dim)` in float32, of length 1. What the model has normalised, in whatever dtype, is left as it is."""
     embeddings = getattr(output, "pooler_output", output).float()
     length = embeddings.norm(dim=-1, keepdim=True)
     return torch.where((length - 1).abs() < 0.02, embeddings, F.normalize(embeddings, dim=-1))
@@ -327,8 +338,7 @@ def _unit(output: Any) -> torch.Tensor:
 
 
 def as_labels(labels: str | Iterable[str]) -> tuple[str, ...]:
-    """
-    Checked labels; a string is cut at its commas.
+    """Checked labels; a string is cut at its commas.
 
     Raises:
         ValueError: there are none, one is no string or blank, or one comes twice.
@@ -351,8 +361,7 @@ def as_labels(labels: str | Iterable[str]) -> tuple[str, ...]:
 
 
 def as_templates(templates: str | Sequence[str]) -> tuple[str, ...]:
-    """
-    Checked templates: each has a place, `{}`, for the label.
+    """Checked templates: each has a place, `{}`, for the label.
 
     Raises:
         ValueError: there are none, or one has no such place.
