@@ -2,7 +2,7 @@
 The beam search of CLAPCAP and Pengi, as a `custom_generate` function with a KV cache.
 
 The authors' rule (ClipCap's, Mokady et al. 2021) is not transformers': beams are ranked at every step by their
-*average* log-probability, a beam that has ended keeps its place and its length, and the search ends when all beams have. The
+*average* log-probability, a beam that has ended keeps its place and its length, and the search ends when all have. The
 released code runs the whole sequence again at every step and one clip at a time; this one does neither.
 """
 

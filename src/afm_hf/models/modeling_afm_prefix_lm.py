@@ -134,7 +134,7 @@ class AfmPrefixLMModel(AfmPrefixLMPreTrainedModel):
         Raises:
             ValueError: if the numbers of placeholders and prefix vectors differ.
         """
-        places = torch.eq(input_ids, int(self.config.audio_token_id))  # (batch, tokens)
+        places = torch.eq(input_ids, self.config.audio_token_id or 0)  # (batch, tokens)
         if not torch.compiler.is_compiling():
             counts = places.sum(dim=1)
             if len(prefix) != len(input_ids) or bool((counts != prefix.shape[1]).any()):

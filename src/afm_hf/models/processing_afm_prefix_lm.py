@@ -88,7 +88,7 @@ class AfmPrefixLMProcessor(ProcessorMixin):
         examples = len(inputs["input_features"])
         prompts = one_each("text", text, examples)
         fronts = [self.front_ids(prompt) for prompt in prompts]
-        answers = [[]] * examples
+        answers: list[list[int]] = [[]] * examples
         if text_target is not None:
             answers = [self.answer_ids(answer) for answer in one_each("text_target", text_target, examples)]
         side = padding_side or ("right" if text_target is not None else "left")
