@@ -212,18 +212,13 @@ def _embed_queries(
 def _load_pipeline(
     model: str, device: str | None, dtype: str | None, options: dict[str, Any]
 ) -> "ZeroShotAudioClassificationPipeline":
-    from transformers import AutoFeatureExtractor, AutoModel, AutoTokenizer
-
     from .models.pipeline_zero_shot_audio_classification import ZeroShotAudioClassificationPipeline
-    from .retrieval import pick_device, resolve_model
+    from .retrieval import load_clap, pick_device
 
-    source = resolve_model(model)
+    place = pick_device(device)
+    clap, extractor, tokenizer = load_clap(model, dtype)
     return ZeroShotAudioClassificationPipeline(
-        model=AutoModel.from_pretrained(source, dtype=dtype or "auto").eval(),
-        feature_extractor=AutoFeatureExtractor.from_pretrained(source),
-        tokenizer=AutoTokenizer.from_pretrained(source),
-        device=pick_device(device),
-        **options,
+        model=clap, feature_extractor=extractor, tokenizer=tokenizer, device=place, **options
     )
 
 

@@ -59,14 +59,40 @@ def resolve_model(model: str | os.PathLike[str] = "clap-tiny") -> str:
     """Folder or Hub id for `from_pretrained`: a folder as it is, the name of a bundled checkpoint, or else a Hub id.
 
     Raises:
-        ValueError: `clap-tiny` is asked for, but is not bundled.
+        ValueError: there is no such folder, or `clap-tiny` is asked for, but is not bundled.
     """
     name = os.fspath(model)
     if Path(name).is_dir():
         return os.path.abspath(name)
     if name == "clap-tiny" or (ASSETS / name / "config.json").is_file():
         return str(bundled_model(name))
+    if name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name:
+        raise ValueError(f"There is no folder {name!r} with a model in it.")
     return name
+
+
+def load_clap(model: str | os.PathLike[str] = "clap-tiny", dtype: str | None = None) -> tuple[Any, Any, Any]:
+    """Model (in evaluation mode), feature extractor and tokenizer.
+
+    Args:
+        model: the name of a bundled checkpoint, a folder, or a Hub id.
+        dtype: "float32", "bfloat16", ...; None keeps the checkpoint's.
+
+    Raises:
+        ValueError: the model does not embed audio and text apart.
+        OSError: there is no such checkpoint.
+    """
+    from transformers import AutoFeatureExtractor, AutoModel, AutoTokenizer
+
+    source, name = resolve_model(model), os.fspath(model)
+    try:
+        loaded = AutoModel.from_pretrained(source, dtype=dtype or "auto").eval()
+        if logit_scale(loaded) is None:
+            raise ValueError(f"{name} holds a {type(loaded).__name__}, which does not embed audio and text apart.")
+        extractor, tokenizer = AutoFeatureExtractor.from_pretrained(source), AutoTokenizer.from_pretrained(source)
+    except OSError as error:
+        raise OSError(f"The model {name!r} cannot be loaded: {error}") from error
+    return loaded, extractor, tokenizer
 
 
 def pick_device(device: str | None = None) -> torch.device:
@@ -103,19 +129,9 @@ class ClapEmbedder:
             ValueError: the model does not embed audio and text apart, or there is no such device.
             OSError: there is no such checkpoint.
         """
-        from transformers import AutoFeatureExtractor, AutoModel, AutoTokenizer
-
         place = pick_device(device)
-        source = resolve_model(model)
-        self.name = source if Path(os.fspath(model)).is_dir() else os.fspath(model)
-        self.model: Any = AutoModel.from_pretrained(source, dtype=dtype or "auto").eval()
-        if logit_scale(self.model) is None:
-            raise ValueError(
-                f"{type(self.model).__name__} ({self.name}) has no `get_audio_features` and `get_text_features`; "
-                "expected a CLAP."
-            )
-        self.feature_extractor: Any = AutoFeatureExtractor.from_pretrained(source)
-        self.tokenizer: Any = AutoTokenizer.from_pretrained(source)
+        self.name = resolve_model(model) if Path(os.fspath(model)).is_dir() else os.fspath(model)
+        self.model, self.feature_extractor, self.tokenizer = load_clap(model, dtype)
         self.fingerprint = fingerprint(self.model, self.feature_extractor, self.tokenizer)
         self.model.to(place)
 

@@ -153,8 +153,6 @@ class ZeroShotAudioClassificationPipeline(Pipeline):
         candidate_labels: tuple[str, ...],
         hypothesis_template: tuple[str, ...] = (DEFAULT_TEMPLATE,),
     ) -> dict[str, torch.Tensor]:
-        if "failure" in model_inputs:
-            raise model_inputs["failure"]
         scale = logit_scale(self.model)
         if scale is None:
             return {"logits": self._forward_whole(model_inputs, candidate_labels, hypothesis_template)}
@@ -239,7 +237,7 @@ class ZeroShotAudioClassificationPipeline(Pipeline):
             clips, num_workers = _ClipStream(inputs, process), min(num_workers, 1)
         if num_workers:
             os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # or each forked worker would warn
-        loader: Any = DataLoader(clips, batch_size, num_workers=num_workers, collate_fn=collate_features)
+        loader = _Batches(DataLoader(clips, batch_size, num_workers=num_workers, collate_fn=_collate_or_fail))
         batches = PipelineIterator(loader, self.forward, forward_params, loader_batch_size=batch_size)
         return PipelineIterator(batches, self.postprocess, postprocess_params)
 
@@ -284,14 +282,9 @@ def extract_features(
         raise AudioDecodeError(_describe(audio), error.reason, error.hint) from error
 
 
-def collate_features(items: Sequence[Mapping[str, torch.Tensor] | AudioDecodeError]) -> dict[str, Any]:
-    """Joins the features of single clips, `(1, ...)` each, to a batch; the first failure among them takes its place."""
-    features = []
-    for item in items:
-        if isinstance(item, AudioDecodeError):
-            return {"failure": item}
-        features.append(item)
-    return {key: _join([item[key] for item in features]) for key in features[0]}
+def collate_features(items: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """Joins the features of single clips, `(1, ...)` each, to a batch; clips of fewer windows are filled up."""
+    return {key: _join([item[key] for item in items]) for key in items[0]}
 
 
 def _join(tensors: list[torch.Tensor]) -> torch.Tensor:
@@ -419,6 +412,33 @@ class _ClipStream(IterableDataset[Any]):
     def __iter__(self) -> Iterator[Any]:
         for index, clip in enumerate(self.clips):
             yield _process(clip, self.process, index)
+
+
+class _Batches:
+    """The batches of a loader, up to the first that holds a failure, which is raised."""
+
+    def __init__(self, loader: Any) -> None:
+        self.loader = loader
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
+        batches = iter(self.loader)
+        failure = None
+        for batch in batches:
+            if isinstance(batch, AudioDecodeError):
+                failure = batch
+                break
+            yield batch
+        del batches  # ends its processes at once; left to the garbage collector they would be waited for
+        if failure is not None:
+            raise failure
+
+
+def _collate_or_fail(items: Sequence[Any]) -> dict[str, torch.Tensor] | AudioDecodeError:
+    failures = (item for item in items if isinstance(item, AudioDecodeError))
+    return next(failures, None) or collate_features(items)
 
 
 def _process(clip: Any, process: Callable[[Any], Any], index: int) -> Any:
