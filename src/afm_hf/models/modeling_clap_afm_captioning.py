@@ -3,7 +3,8 @@ CLAPCAP: captions from CLAP's audio embedding.
 
 Elizalde, Deshmukh, Wang, "Natural Language Supervision for General-Purpose Audio Representations" (ICASSP 2024),
 section 3.3, as released in msclap. CLAP's embedding, of length 1, becomes 40 prefix vectors for a frozen GPT-2; only
-the mapper is trained. Differences to the released code: the KV cache, batches of clips, and several windows of a long clip.
+the mapper is trained. Differences to the released code: the KV cache, batches of clips, and several windows of a long
+clip.
 """
 
 from typing import Any
