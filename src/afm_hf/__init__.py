@@ -39,6 +39,8 @@ if TYPE_CHECKING:
         ZeroShotAudioClassificationPipeline as ZeroShotAudioClassificationPipeline,
     )
     from .models.processing_clap_afm import ClapAfmProcessor as ClapAfmProcessor
+    from .retrieval import AudioIndex as AudioIndex
+    from .retrieval import embed_files as embed_files
 
 # Where each public name lives. (`TYPE_CHECKING` above says the same to type checkers; a test keeps the two equal.)
 _HOME = {
@@ -48,6 +50,7 @@ _HOME = {
     "AfmHtsatConfig": "models.configuration_afm_htsat",
     "AfmHtsatModel": "models.modeling_afm_htsat",
     "AudioDecodeError": "models.audio_utils",
+    "AudioIndex": "retrieval",
     "ClapAfmAudioConfig": "models.configuration_clap_afm",
     "ClapAfmAudioModel": "models.modeling_clap_afm",
     "ClapAfmAudioModelWithProjection": "models.modeling_clap_afm",
@@ -62,6 +65,7 @@ _HOME = {
     "ZeroShotAudioClassificationPipeline": "models.pipeline_zero_shot_audio_classification",
     "bundled_audio": "hub",
     "bundled_model": "hub",
+    "embed_files": "retrieval",
     "load_audio": "models.audio_utils",
 }
 __all__ = sorted([*_HOME, "__version__"])

@@ -6,8 +6,7 @@ ASSETS = Path(__file__).parent / "assets"
 
 
 def bundled_model(name: str = "clap-tiny") -> Path:
-    """
-    Folder of a bundled checkpoint, for `from_pretrained` and `pipeline`.
+    """Folder of a bundled checkpoint, for `from_pretrained` and `pipeline`.
 
     Args:
         name (`str`, *optional*, defaults to `"clap-tiny"`): Name of the checkpoint.

@@ -160,7 +160,7 @@ def load_audio(
     """
     _check_choice("channels", channels, _CHANNEL_POLICIES)
     _check_choice("resampler", resampler, _RESAMPLERS)
-    label = name or _describe(source)
+    label = name or describe_source(source)
     wanted = None if sampling_rate is None else _check_rate(sampling_rate, label, "sampling_rate")
     waveform, rate = decode_audio(
         source,
@@ -201,7 +201,7 @@ def decode_audio(
         ValueError: `backend` is unknown.
     """
     _check_choice("backend", backend, _BACKENDS)
-    label = name or _describe(source)
+    label = name or describe_source(source)
     part = _Part.checked(offset_s, duration_s, max_duration_s, label)
     fallback_rate = None if source_sampling_rate is None else _check_rate(source_sampling_rate, label, "the given rate")
     try:
@@ -926,11 +926,11 @@ def _sinc_kernel(orig: int, new: int) -> tuple[Waveform, npt.NDArray[np.int64], 
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def _describe(source: Any) -> str:
+def describe_source(source: Any) -> str:
     """What messages call a source that was given no name."""
     if isinstance(source, Mapping):
         path = source.get("path")
-        return _describe(path) if isinstance(path, (str, os.PathLike)) else "<mapping>"
+        return describe_source(path) if isinstance(path, (str, os.PathLike)) else "<mapping>"
     if isinstance(source, (str, os.PathLike)):
         return _short_name(os.fspath(source))
     if isinstance(source, (bytes, bytearray, memoryview)):

@@ -18,7 +18,7 @@ from transformers.feature_extraction_sequence_utils import SequenceFeatureExtrac
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.utils import TensorType, logging
 
-from .audio_utils import load_audio
+from .audio_utils import describe_source, load_audio
 
 logger = logging.get_logger(__name__)
 
@@ -167,7 +167,7 @@ class AfmFeatureExtractor(SequenceFeatureExtractor):
                 resampler=resampler,
                 source_sampling_rate=sampling_rate,
                 duration_s=length / self.sampling_rate + RESAMPLER_MARGIN_S if head_only else None,
-                name=f"audio[{index}]",
+                name=f"audio[{index}], {describe_source(clip)}",
             )
             windows.append(self._cut(torch.as_tensor(waveform), length, padding, truncation, generator))
         log_mel = self.log_mel(torch.cat(windows), device).unsqueeze(1)  # (all windows, 1, frames, mels)

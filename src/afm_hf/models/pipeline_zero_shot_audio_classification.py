@@ -20,7 +20,7 @@ from transformers.pipelines.base import Pipeline
 from transformers.pipelines.pt_utils import PipelineIterator
 from transformers.utils import logging
 
-from .audio_utils import AudioDecodeError, _describe, load_audio
+from .audio_utils import AudioDecodeError, describe_source, load_audio
 from .feature_extraction_afm import TRUNCATIONS
 
 logger = logging.get_logger(__name__)
@@ -279,7 +279,7 @@ def extract_features(
         return extractor([audio], sampling_rate=sampling_rate, **options)
     except AudioDecodeError as error:
         # The extractor counts the clips of its batch, which here has but one.
-        raise AudioDecodeError(_describe(audio), error.reason, error.hint) from error
+        raise AudioDecodeError(describe_source(audio), error.reason, error.hint) from error
 
 
 def collate_features(items: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
