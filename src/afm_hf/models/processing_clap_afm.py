@@ -29,5 +29,10 @@ class ClapAfmProcessor(ProcessorMixin):
     def __init__(self, feature_extractor: Any, tokenizer: Any) -> None:
         super().__init__(feature_extractor, tokenizer)
 
+    def prepare_inputs_layout(self, audio: Any = None, **kwargs: Any) -> tuple[Any, Any, Any, Any]:
+        """As everywhere, but for audio: files are left to the feature extractor, which decodes and resamples them."""
+        images, text, videos, _ = super().prepare_inputs_layout(**kwargs)
+        return images, text, videos, audio
+
 
 __all__ = ["ClapAfmProcessor"]
