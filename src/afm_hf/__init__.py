@@ -25,8 +25,12 @@ if TYPE_CHECKING:
     from .models.configuration_clap_afm import ClapAfmAudioConfig as ClapAfmAudioConfig
     from .models.configuration_clap_afm import ClapAfmConfig as ClapAfmConfig
     from .models.configuration_clap_afm import ClapAfmTextConfig as ClapAfmTextConfig
+    from .models.configuration_clap_afm_captioning import ClapAfmCaptioningConfig as ClapAfmCaptioningConfig
+    from .models.configuration_pengi import PengiConfig as PengiConfig
     from .models.feature_extraction_afm import AfmFeatureExtractor as AfmFeatureExtractor
     from .models.feature_extraction_clap_afm import ClapAfmFeatureExtractor as ClapAfmFeatureExtractor
+    from .models.feature_extraction_pengi import PengiFeatureExtractor as PengiFeatureExtractor
+    from .models.generation_afm import average_log_prob_beam_search as average_log_prob_beam_search
     from .models.modeling_afm_cnn14 import AfmCnn14Model as AfmCnn14Model
     from .models.modeling_afm_htsat import AfmHtsatModel as AfmHtsatModel
     from .models.modeling_clap_afm import ClapAfmAudioModel as ClapAfmAudioModel
@@ -35,10 +39,16 @@ if TYPE_CHECKING:
     from .models.modeling_clap_afm import ClapAfmModel as ClapAfmModel
     from .models.modeling_clap_afm import ClapAfmTextModel as ClapAfmTextModel
     from .models.modeling_clap_afm import ClapAfmTextModelWithProjection as ClapAfmTextModelWithProjection
+    from .models.modeling_clap_afm_captioning import ClapAfmCaptioningModel as ClapAfmCaptioningModel
+    from .models.modeling_clap_afm_captioning import ClapAfmForConditionalGeneration as ClapAfmForConditionalGeneration
+    from .models.modeling_pengi import PengiForConditionalGeneration as PengiForConditionalGeneration
+    from .models.modeling_pengi import PengiModel as PengiModel
     from .models.pipeline_zero_shot_audio_classification import (
         ZeroShotAudioClassificationPipeline as ZeroShotAudioClassificationPipeline,
     )
     from .models.processing_clap_afm import ClapAfmProcessor as ClapAfmProcessor
+    from .models.processing_clap_afm_captioning import ClapAfmCaptioningProcessor as ClapAfmCaptioningProcessor
+    from .models.processing_pengi import PengiProcessor as PengiProcessor
     from .retrieval import AudioIndex as AudioIndex
     from .retrieval import embed_files as embed_files
 
@@ -54,15 +64,25 @@ _HOME = {
     "ClapAfmAudioConfig": "models.configuration_clap_afm",
     "ClapAfmAudioModel": "models.modeling_clap_afm",
     "ClapAfmAudioModelWithProjection": "models.modeling_clap_afm",
+    "ClapAfmCaptioningConfig": "models.configuration_clap_afm_captioning",
+    "ClapAfmCaptioningModel": "models.modeling_clap_afm_captioning",
+    "ClapAfmCaptioningProcessor": "models.processing_clap_afm_captioning",
     "ClapAfmConfig": "models.configuration_clap_afm",
     "ClapAfmFeatureExtractor": "models.feature_extraction_clap_afm",
     "ClapAfmForAudioClassification": "models.modeling_clap_afm",
+    "ClapAfmForConditionalGeneration": "models.modeling_clap_afm_captioning",
     "ClapAfmModel": "models.modeling_clap_afm",
     "ClapAfmProcessor": "models.processing_clap_afm",
     "ClapAfmTextConfig": "models.configuration_clap_afm",
     "ClapAfmTextModel": "models.modeling_clap_afm",
     "ClapAfmTextModelWithProjection": "models.modeling_clap_afm",
+    "PengiConfig": "models.configuration_pengi",
+    "PengiFeatureExtractor": "models.feature_extraction_pengi",
+    "PengiForConditionalGeneration": "models.modeling_pengi",
+    "PengiModel": "models.modeling_pengi",
+    "PengiProcessor": "models.processing_pengi",
     "ZeroShotAudioClassificationPipeline": "models.pipeline_zero_shot_audio_classification",
+    "average_log_prob_beam_search": "models.generation_afm",
     "bundled_audio": "hub",
     "bundled_model": "hub",
     "embed_files": "retrieval",
@@ -90,7 +110,15 @@ def _public(name: str) -> Any:
 def _register_configs() -> None:
     from transformers import AutoConfig
 
-    for name in ("AfmHtsatConfig", "AfmCnn14Config", "ClapAfmAudioConfig", "ClapAfmTextConfig", "ClapAfmConfig"):
+    for name in (
+        "AfmHtsatConfig",
+        "AfmCnn14Config",
+        "ClapAfmAudioConfig",
+        "ClapAfmTextConfig",
+        "ClapAfmConfig",
+        "ClapAfmCaptioningConfig",
+        "PengiConfig",
+    ):
         config = _public(name)
         AutoConfig.register(config.model_type, config, exist_ok=True)
 
@@ -127,10 +155,19 @@ def _register_models() -> None:
             "ClapAfmAudioConfig": "ClapAfmAudioModel",
             "ClapAfmTextConfig": "ClapAfmTextModel",
             "ClapAfmConfig": "ClapAfmModel",
+            "ClapAfmCaptioningConfig": "ClapAfmCaptioningModel",
+            "PengiConfig": "PengiModel",
         },
     )
     _register_by_name(
         modeling_auto.MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING, {"ClapAfmConfig": "ClapAfmForAudioClassification"}
+    )
+    _register_by_name(
+        modeling_auto.MODEL_FOR_MULTIMODAL_LM_MAPPING,
+        {
+            "ClapAfmCaptioningConfig": "ClapAfmForConditionalGeneration",
+            "PengiConfig": "PengiForConditionalGeneration",
+        },
     )
 
 
@@ -139,14 +176,26 @@ def _register_feature_extractors() -> None:
 
     _register_by_name(
         feature_extraction_auto.FEATURE_EXTRACTOR_MAPPING,
-        {"ClapAfmConfig": "ClapAfmFeatureExtractor", "ClapAfmAudioConfig": "ClapAfmFeatureExtractor"},
+        {
+            "ClapAfmConfig": "ClapAfmFeatureExtractor",
+            "ClapAfmAudioConfig": "ClapAfmFeatureExtractor",
+            "ClapAfmCaptioningConfig": "ClapAfmFeatureExtractor",
+            "PengiConfig": "PengiFeatureExtractor",
+        },
     )
 
 
 def _register_processors() -> None:
     from transformers.models.auto import processing_auto
 
-    _register_by_name(processing_auto.PROCESSOR_MAPPING, {"ClapAfmConfig": "ClapAfmProcessor"})
+    _register_by_name(
+        processing_auto.PROCESSOR_MAPPING,
+        {
+            "ClapAfmConfig": "ClapAfmProcessor",
+            "ClapAfmCaptioningConfig": "ClapAfmCaptioningProcessor",
+            "PengiConfig": "PengiProcessor",
+        },
+    )
 
 
 class _LazyTask(dict[str, Any]):

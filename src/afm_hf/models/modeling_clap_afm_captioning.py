@@ -11,10 +11,17 @@ from typing import Any
 
 import torch
 from torch import nn
+from transformers.cache_utils import Cache
 
 from .configuration_clap_afm_captioning import ClapAfmCaptioningConfig
 from .modeling_afm_common import AfmProjection, AfmTransformerMapper, average_windows, flatten_windows
-from .modeling_afm_prefix_lm import AfmPrefixLMForConditionalGeneration, AfmPrefixLMModel, normalised
+from .modeling_afm_prefix_lm import (
+    AfmPrefixLMForConditionalGeneration,
+    AfmPrefixLMModel,
+    AfmPrefixLMModelOutput,
+    AfmPrefixLMOutput,
+    normalised,
+)
 
 
 class ClapAfmCaptioningModel(AfmPrefixLMModel):
@@ -63,6 +70,32 @@ class ClapAfmCaptioningModel(AfmPrefixLMModel):
         embedding = average_windows(self.audio_projection(pooled), rows)  # (batch, 1024)
         return self.map_embedding(normalised(embedding))
 
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,
+        input_features: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        input_features_mask: torch.Tensor | None = None,
+        prefix_inputs: dict[str, torch.Tensor] | None = None,
+        **kwargs: Any,
+    ) -> tuple[torch.Tensor, ...] | AfmPrefixLMModelOutput:
+        """
+        Runs the language model over prefix and caption.
+
+        Args:
+            input_ids, attention_mask (`torch.Tensor` of shape `(batch, tokens)`): Placeholders, then the caption.
+            input_features, input_features_mask: See `get_prefix`.
+            prefix_inputs (`dict`, *optional*): The same under their names.
+            **kwargs: See [`AfmPrefixLMModel`].
+        """
+        return super().forward(
+            input_ids=input_ids,
+            input_features=input_features,
+            attention_mask=attention_mask,
+            prefix_inputs={"input_features_mask": input_features_mask, **(prefix_inputs or {})},
+            **kwargs,
+        )
+
     def map_embedding(self, embedding: torch.Tensor) -> torch.Tensor:
         """CLAP embeddings of length 1, `(batch, projection_dim)` -> `(batch, prefix_length, hidden_size)`."""
         return self.audio_mapper(embedding)
@@ -79,6 +112,42 @@ class ClapAfmForConditionalGeneration(AfmPrefixLMForConditionalGeneration):
     config: ClapAfmCaptioningConfig
     model_class = ClapAfmCaptioningModel
     prefix_input_names = ("input_features_mask",)
+
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,
+        input_features: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+        past_key_values: Cache | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        use_cache: bool | None = None,
+        logits_to_keep: int | torch.Tensor = 0,
+        input_features_mask: torch.Tensor | None = None,
+        **kwargs: Any,
+    ) -> tuple[torch.Tensor, ...] | AfmPrefixLMOutput:
+        """
+        Predicts the next token at every place.
+
+        Args:
+            input_features_mask: See [`~ClapAfmCaptioningModel.get_prefix`].
+            input_ids, input_features, attention_mask, position_ids, past_key_values, inputs_embeds, labels, use_cache,
+                logits_to_keep: See [`AfmPrefixLMForConditionalGeneration`].
+        """
+        return super().forward(
+            input_ids=input_ids,
+            input_features=input_features,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            inputs_embeds=inputs_embeds,
+            labels=labels,
+            use_cache=use_cache,
+            logits_to_keep=logits_to_keep,
+            input_features_mask=input_features_mask,
+            **kwargs,
+        )
 
 
 __all__ = ["ClapAfmCaptioningModel", "ClapAfmForConditionalGeneration"]

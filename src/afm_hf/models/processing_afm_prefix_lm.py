@@ -42,6 +42,10 @@ class AfmPrefixLMProcessor(ProcessorMixin):
         chat_template: str | None = None,
     ) -> None:
         super().__init__(feature_extractor, tokenizer, chat_template=chat_template)
+        self._set_up(tokenizer, prefix_length, answer_suffix)
+
+    def _set_up(self, tokenizer: Any, prefix_length: int, answer_suffix: str) -> None:
+        """What the subclasses with other sub-processors share of `__init__`."""
         self.prefix_length = prefix_length
         self.answer_suffix = answer_suffix
         self.audio_token = AUDIO_TOKEN
@@ -57,6 +61,7 @@ class AfmPrefixLMProcessor(ProcessorMixin):
         audio: Any = None,
         text: str | Sequence[str] | None = None,
         text_target: str | Sequence[str] | None = None,
+        add_text: str | Sequence[str] | None = None,
         sampling_rate: int | None = None,
         return_tensors: str | None = "pt",
         padding_side: str | None = None,
@@ -70,6 +75,7 @@ class AfmPrefixLMProcessor(ProcessorMixin):
             text (`str` or `list[str]`, *optional*): Prompt of all examples, or one each.
             text_target (`str` or `list[str]`, *optional*):
                 Answers, for training: they are appended, and `labels` are made, -100 on everything else.
+            add_text (`str` or `list[str]`, *optional*): What all answers begin with, or each; no loss is taken on it.
             sampling_rate (`int`, *optional*): Rate in Hz of bare arrays; see the feature extractor.
             return_tensors (`str`, *optional*, defaults to `"pt"`): `"pt"` or `"np"`.
             padding_side (`str`, *optional*): `"left"` for generation, `"right"` for training, if not said otherwise.
@@ -87,7 +93,11 @@ class AfmPrefixLMProcessor(ProcessorMixin):
         inputs = self.audio_inputs(audio, sampling_rate=sampling_rate, return_tensors="pt", **audio_kwargs)
         examples = len(inputs["input_features"])
         prompts = one_each("text", text, examples)
-        fronts = [self.front_ids(prompt) for prompt in prompts]
+        beginnings = one_each("add_text", add_text, examples)
+        fronts = [
+            self.front_ids(prompt) + (self.encode(beginning) if beginning else [])
+            for prompt, beginning in zip(prompts, beginnings, strict=True)
+        ]
         answers: list[list[int]] = [[]] * examples
         if text_target is not None:
             answers = [self.answer_ids(answer) for answer in one_each("text_target", text_target, examples)]
@@ -193,8 +203,7 @@ def one_each(name: str, texts: str | Sequence[str] | None, examples: int) -> lis
         return [texts] * examples
     if len(texts) != examples:
         raise ValueError(
-            f"`{name}` has {len(texts)} entries for {examples} examples of audio; give one each, or one "
-            "string for all."
+            f"`{name}` has {len(texts)} entries for {examples} examples of audio; give one each, or one string for all."
         )
     return list(texts)
 
