@@ -6,9 +6,10 @@ import numpy as np
 import soundfile
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from transformers import ClapConfig, ClapFeatureExtractor, ClapModel, GPT2Config, PreTrainedTokenizerFast
+from transformers import BertConfig, ClapConfig, ClapFeatureExtractor, ClapModel, GPT2Config, PreTrainedTokenizerFast
 
 from afm_hf import (
+    AfmCnn14Config,
     AfmHtsatConfig,
     ClapAfmAudioConfig,
     ClapAfmConfig,
@@ -45,6 +46,48 @@ def clap_config():
         audio_config=ClapAfmAudioConfig(encoder_config=audio, projection_dim=12),
         text_config=ClapAfmTextConfig(encoder_config=text, projection_dim=12),
     )
+
+
+def htsat_config(**kwargs):
+    """HTSAT of three stages on a 64 x 64 image (256 frames): with and without shifted windows, and with one window."""
+    sizes = {"embed_dim": 8, "depths": [2, 2, 2], "num_attention_heads": [1, 2, 4], "window_size": 4}
+    return AfmHtsatConfig(**{"spec_size": 64, "num_mel_bins": 16, **sizes, **kwargs})
+
+
+def clap_2022_config():
+    """Cnn14 of two blocks, BERT of one layer."""
+    audio = AfmCnn14Config(num_mel_bins=16, block_channels=[4, 8], pool_sizes=[2, 2], hidden_size=16)
+    text = BertConfig(
+        vocab_size=257,
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        max_position_embeddings=96,
+        pad_token_id=256,
+    )
+    return ClapAfmConfig(
+        audio_config=ClapAfmAudioConfig(encoder_config=audio, projection_dim=12),
+        text_config=ClapAfmTextConfig(encoder_config=text, projection_dim=12, pooling="cls"),
+    )
+
+
+def perturb(model, std=0.3, seed=0):
+    """Random values in all that trains and in the batch norms' statistics, so that no difference can hide."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, value in model.state_dict().items():
+            if value.is_floating_point() and name != "logit_scale":
+                noise = torch.randn(value.shape, generator=generator) * std
+                value.copy_(noise.abs() + 0.5 if name.endswith("running_var") else value + noise)
+    return model
+
+
+def grads(model, loss):
+    """Gradients of `loss(model)` by parameter name."""
+    model.zero_grad(set_to_none=True)
+    loss(model).backward()
+    return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 
 
 def clap_parts(seed=0):

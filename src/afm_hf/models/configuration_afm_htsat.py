@@ -60,8 +60,8 @@ class AfmHtsatConfig(PreTrainedConfig):
             windows of `long_window_frames` every `long_window_hop` frames, and a last one that ends with the input;
             `"official"` uses the authors' windows, which drop the tail; `"error"` refuses. In training mode one random
             crop is taken, as the authors do.
-        long_window_frames, long_window_hop (`int`, *optional*, default to 689 and 344):
-            Length and hop of those windows, in frames.
+        long_window_frames, long_window_hop (`int`, *optional*):
+            Length and hop of those windows, in frames. By default the authors' share of the image: 689 and 344 of 1024.
     """
 
     model_type = "afm_htsat"
@@ -90,8 +90,8 @@ class AfmHtsatConfig(PreTrainedConfig):
     num_classes: int = 527
     # Parity: the authors' windows drop the tail; "official" is what a converted checkpoint uses.
     long_input: Literal["cover", "official", "error"] = "cover"
-    long_window_frames: int = 689
-    long_window_hop: int = 344
+    long_window_frames: int | None = None
+    long_window_hop: int | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
         super().__post_init__(**kwargs)
@@ -110,6 +110,28 @@ class AfmHtsatConfig(PreTrainedConfig):
             raise ValueError(
                 f"`spec_size` ({self.spec_size}) must be a multiple of patch_size x 2^(stages - 1) = {smallest}, and "
                 f"`num_mel_bins` ({self.num_mel_bins}) of `patch_size` ({self.patch_size})."
+            )
+        resolutions = [self.spec_size // self.patch_size // 2**stage for stage in range(len(self.depths))]
+        for resolution in resolutions:
+            if resolution % min(self.window_size, resolution):
+                raise ValueError(
+                    f"The stages have images of {resolutions} patches a side, and {resolution} cannot be divided into "
+                    f"windows of `window_size` = {self.window_size}."
+                )
+        if self.use_framewise_head and resolutions[-1] % self.freq_ratio:
+            raise ValueError(
+                f"`use_framewise_head` unfolds the {self.freq_ratio} time quarters (`spec_size` / `num_mel_bins`) of "
+                f"the last stage, but that has only {resolutions[-1]} rows of patches."
+            )
+        if self.long_window_frames is None:
+            self.long_window_frames = self.max_frames * 689 // 1024
+        if self.long_window_hop is None:
+            self.long_window_hop = self.max_frames * 344 // 1024
+        if not (0 < self.long_window_frames <= self.max_frames and self.long_window_hop > 0):
+            raise ValueError(
+                f"A window of a long input has 1 to {self.max_frames} frames (what the image holds) and a hop of at "
+                f"least 1, but `long_window_frames` is {self.long_window_frames} and `long_window_hop` is "
+                f"{self.long_window_hop}."
             )
 
     @property

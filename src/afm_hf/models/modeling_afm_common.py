@@ -45,11 +45,25 @@ class MelBatchNorm(nn.BatchNorm1d):
         log_mel = log_mel.float()
         if self.training:
             mels_first = log_mel.squeeze(1).transpose(1, 2)  # (batch, 1, frames, mels) -> (batch, mels, frames)
-            return super().forward(mels_first).transpose(1, 2).unsqueeze(1)
+            return self._normalize_by_batch(mels_first).transpose(1, 2).unsqueeze(1)
         # A fixed affine map per band: no need to bring the bands to dimension 1 as batch_norm wants them.
         scale = self.weight.float() * torch.rsqrt(self.running_var.float() + self.eps)
         shift = self.bias.float() - self.running_mean.float() * scale
         return log_mel * scale + shift
+
+    def _normalize_by_batch(self, mels_first: torch.Tensor) -> torch.Tensor:
+        """The training mode of `nn.BatchNorm1d`, in fp32 even where `model.to(torch.bfloat16)` turned the weights."""
+        if self.running_mean.dtype == torch.float32:
+            return super().forward(mels_first)
+        mean, variance = self.running_mean.float(), self.running_var.float()
+        normalized = F.batch_norm(
+            mels_first, mean, variance, self.weight.float(), self.bias.float(), True, self.momentum or 0.0, self.eps
+        )
+        self.running_mean.copy_(mean)
+        self.running_var.copy_(variance)
+        if self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
+        return normalized
 
 
 class SpecAugment(nn.Module):
@@ -100,6 +114,8 @@ def check_log_mel(input_features: torch.Tensor, num_mel_bins: int, model_name: s
             f"{model_name} expects log-mel `input_features` of shape (batch, 1, frames, {num_mel_bins}), but was given "
             f"{tuple(input_features.shape)}. Make them with the model's feature extractor."
         )
+    if input_features.shape[2] == 0:
+        raise ValueError(f"{model_name} was given `input_features` of no frames: {tuple(input_features.shape)}.")
 
 
 def flatten_windows(

@@ -412,8 +412,9 @@ class AfmHtsatModel(AfmHtsatPreTrainedModel):
 def long_window_starts(config: AfmHtsatConfig, frames: int) -> list[int]:
     """First frame of each window of a long input; see `long_input` in [`AfmHtsatConfig`]."""
     length, hop = config.long_window_frames, config.long_window_hop
+    assert length is not None and hop is not None  # set by the config
     # Parity: the official loop runs `while start < frames - length - 1`, so the last frames may never be seen.
-    starts = list(range(0, frames - length - 1, hop))
+    starts = list(range(0, frames - length - 1, hop)) or [0]
     if config.long_input == "cover" and starts[-1] + length < frames:
         starts.append(frames - length)
     return starts
