@@ -179,6 +179,8 @@ class Batches:
         index (`list[int]`): Rows that may be drawn.
         labels (`list[int]`): Label of each row.
         frames (`int`): Frames of an example.
+        seed (`int`): Seed of all draws.
+        strength (`float`): Scales how likely and how strong the augmentations are.
     """
 
     def __init__(
@@ -189,7 +191,9 @@ class Batches:
         labels: list[int],
         frames: int,
         seed: int,
+        strength: float = 1.0,
     ) -> None:
+        self.strength = strength
         self.rows, self.mels, self.frames = rows, mels, frames
         self.index, self.labels = np.array(index), np.array(labels)
         self.rng = np.random.default_rng(seed)
@@ -209,7 +213,7 @@ class Batches:
     def crop(self, i: int) -> np.ndarray:
         """A random 2.5 s of clip `i` at a random speed, `(frames, 64)` dB; the louder of two places."""
         rng = self.rng
-        speed = SPEEDS[rng.integers(1, len(SPEEDS))] if rng.random() < 0.6 else 1.0
+        speed = SPEEDS[rng.integers(1, len(SPEEDS))] if rng.random() < 0.6 * self.strength else 1.0
         mel = self.mels[f"{i}-{speed}"].numpy()
         surplus = len(mel) - self.frames
         if surplus <= 0 or (self.rows[i]["short"] and rng.random() < 0.5):
@@ -224,12 +228,12 @@ class Batches:
         batch = np.stack([self.crop(i) for i in chosen])  # (size, frames, 64)
         power = 10 ** (batch / 10)
         other = 10 ** (np.stack([self.crop(i) for i in rng.choice(self.index, size)]) / 10)
-        below = rng.uniform(5, 30, size) * (rng.random(size) < 0.5) + 200 * (rng.random(size) < 0.5)  # dB
+        below = rng.uniform(5, 30, size)  # dB: how far the other clip lies below this one
         level = power.mean((1, 2)) / np.maximum(other.mean((1, 2)), 1e-12) * 10 ** (-below / 10)
-        level[below == 0] = 0.0
+        level *= rng.random(size) < 0.4 * self.strength
         power = power + level[:, None, None] * other
         gain = rng.uniform(-15, 3, size)[:, None, None]  # dB
-        tilt = rng.normal(0, 4, (size, 1, 1)) * np.linspace(-1, 1, 64)  # dB, from the lowest to the highest band
+        tilt = rng.normal(0, 4 * self.strength, (size, 1, 1)) * np.linspace(-1, 1, 64)  # dB, from low to high bands
         batch = 10 * np.log10(np.maximum(power, 1e-10)) + gain + tilt
         floor = rng.uniform(-100, -60, size) - 100 * (rng.random(size) < 0.5)
         batch = 10 * np.log10(10 ** (batch / 10) + 10 ** (floor / 10)[:, None, None])
@@ -239,7 +243,7 @@ class Batches:
                 row[:, shift:] = row[:, :-shift].copy()
             elif shift < 0:
                 row[:, :shift] = row[:, -shift:].copy()
-            if rng.random() < 0.15:
+            if rng.random() < 0.15 * self.strength:
                 row[:, rng.integers(44, 64) :] = -100.0  # a low-pass, as of audio at a low rate
         batch = np.maximum(batch, -100.0)
         return torch.from_numpy(batch.astype(np.float32))[:, None], torch.from_numpy(self.labels[chosen])
