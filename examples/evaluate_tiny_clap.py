@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from transformers import AutoModel, AutoProcessor
 
-from afm_hf import bundled_model
+from afm_hf import ClapAfmModel, ClapAfmProcessor, bundled_model
 
 TEMPLATE = "This is a sound of {}."  # the default of transformers' zero-shot-audio-classification pipeline
 
@@ -55,13 +55,13 @@ def read_metadata(folder: Path) -> list[dict[str, str]]:
 
 
 @torch.inference_mode()
-def embed_texts(model, processor, texts: list[str]) -> torch.Tensor:
+def embed_texts(model: ClapAfmModel, processor: ClapAfmProcessor, texts: list[str]) -> torch.Tensor:
     """L2-normalised text embeddings, `(texts, dim)`."""
     return model.get_text_features(**processor.tokenizer(texts, padding=True, return_tensors="pt")).pooler_output
 
 
 @torch.inference_mode()
-def embed_audio(model, processor, paths: list[Path]) -> torch.Tensor:
+def embed_audio(model: ClapAfmModel, processor: ClapAfmProcessor, paths: list[Path]) -> torch.Tensor:
     """L2-normalised audio embeddings, `(clips, dim)`; long clips are averaged over windows."""
     rows = []
     for path in paths:

@@ -28,6 +28,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import IO
 
 import soundfile
 
@@ -98,7 +99,9 @@ def cat_members(data: bytes) -> Iterator[tuple[str, bytes]]:
             yield f"{i:02d}_", data[start : start + length]
 
 
-def archive_members(path: str, stream, wanted: set[str], package: str, scratch: Path) -> Iterator[tuple[str, bytes]]:
+def archive_members(
+    path: str, stream: IO[bytes], wanted: set[str], package: str, scratch: Path
+) -> Iterator[tuple[str, bytes]]:
     """(index path, bytes) of the wanted files inside the archive `path` of `package`."""
     name = Path(path).name
     suffix = Path(path).suffix.lower()
@@ -245,9 +248,9 @@ def write_lists(rows: list[dict[str, str]], output: Path) -> Counter[str]:
             extra = {"file_name": clip_name(row), "source": row["package"], "source_path": source_path(row)}
             writer.writerow(row | extra)
     with (output / "missing.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["package", "path"])
-        writer.writerows([row["package"], row["path"]] for row in missing)
+        lines = csv.writer(file)
+        lines.writerow(["package", "path"])
+        lines.writerows([row["package"], row["path"]] for row in missing)
     return Counter(row["package"] for row in missing)
 
 

@@ -5,6 +5,7 @@ wide). The student keeps the teacher's word pieces that captions of sounds need,
 embeddings of single pieces (principal components), and learns to give the teacher's sentence embedding.
 """
 
+import argparse
 import ast
 import csv
 import random
@@ -138,7 +139,9 @@ def build_tokenizer(teacher: Teacher, corpus: list[str], must: list[str], size: 
     )
 
 
-def build_student(teacher: Teacher, tokenizer: PreTrainedTokenizerFast, width: int, layers: int):
+def build_student(
+    teacher: Teacher, tokenizer: PreTrainedTokenizerFast, width: int, layers: int
+) -> ClapAfmTextModelWithProjection:
     """A small BERT whose word embeddings are the principal components of the teacher's view of each piece."""
     bert = BertConfig(
         vocab_size=len(tokenizer),
@@ -168,7 +171,9 @@ def build_student(teacher: Teacher, tokenizer: PreTrainedTokenizerFast, width: i
     return student
 
 
-def student_embeddings(student, tokenizer: PreTrainedTokenizerFast, texts: list[str], batch: int = 256) -> torch.Tensor:
+def student_embeddings(
+    student: ClapAfmTextModelWithProjection, tokenizer: PreTrainedTokenizerFast, texts: list[str], batch: int = 256
+) -> torch.Tensor:
     """L2-normalised embeddings of the student in evaluation mode, `(texts, 384)`."""
     student.eval()
     with torch.inference_mode():
@@ -179,12 +184,14 @@ def student_embeddings(student, tokenizer: PreTrainedTokenizerFast, texts: list[
     return F.normalize(torch.cat(rows), dim=-1)
 
 
-def fidelity(student, tokenizer: PreTrainedTokenizerFast, texts: list[str], target: torch.Tensor) -> float:
+def fidelity(
+    student: ClapAfmTextModelWithProjection, tokenizer: PreTrainedTokenizerFast, texts: list[str], target: torch.Tensor
+) -> float:
     """Mean cosine between student and teacher."""
     return (student_embeddings(student, tokenizer, texts) * target).sum(-1).mean().item()
 
 
-def distil(args, labels: list[str], label_captions: list[str], output: Path) -> None:
+def distil(args: argparse.Namespace, labels: list[str], label_captions: list[str], output: Path) -> None:
     """Train the text tower and write it, with its tokenizer, to `output`; print its fidelity to the teacher."""
     rng = random.Random(args.seed)
     torch.manual_seed(args.seed)

@@ -26,7 +26,7 @@ from tiny_clap_data import Batches, feature_extractor, find_copies, load_prepare
 from tiny_clap_text import TEMPLATES, distil
 from torch import nn
 from torch.nn import functional as F
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from afm_hf import (
     AfmCnn14Config,
@@ -79,7 +79,7 @@ def build_model(args: argparse.Namespace, text: ClapAfmTextModelWithProjection) 
 class TextBank:
     """Texts of every label, run once through the frozen text encoder; only the projection is trained (slowly)."""
 
-    def __init__(self, model: ClapAfmModel, tokenizer, labels: list[str]) -> None:
+    def __init__(self, model: ClapAfmModel, tokenizer: PreTrainedTokenizerBase, labels: list[str]) -> None:
         texts = [template.format(label) for label in labels for template in TEMPLATES]
         model.text_model.eval()
         with torch.no_grad():
@@ -114,7 +114,9 @@ def embed(model: ClapAfmModel, mels: torch.Tensor) -> torch.Tensor:
 
 
 @torch.inference_mode()
-def similarity(model: ClapAfmModel, tokenizer, mels: torch.Tensor, labels: list[str]) -> torch.Tensor:
+def similarity(
+    model: ClapAfmModel, tokenizer: PreTrainedTokenizerBase, mels: torch.Tensor, labels: list[str]
+) -> torch.Tensor:
     """`(clips, labels)` cosines, with the pipeline's default template."""
     texts = tokenizer([TEMPLATE.format(label) for label in labels], padding=True, return_tensors="pt")
     return embed(model, mels) @ model.get_text_features(**texts).pooler_output.T
@@ -215,7 +217,7 @@ def train_audio(args: argparse.Namespace) -> None:
     save(average, tokenizer, {label: labels.count(i) for i, label in enumerate(bank)}, args.output)
 
 
-def save(model: ClapAfmModel, tokenizer, counts: dict[str, int], output: Path) -> None:
+def save(model: ClapAfmModel, tokenizer: PreTrainedTokenizerBase, counts: dict[str, int], output: Path) -> None:
     """Write model, processor and the labels with their number of training clips.
 
     Matrices are stored in half precision, to stay small; the config says float32, which is what they are loaded as.
