@@ -86,6 +86,10 @@ class ClapAfmTextConfig(PreTrainedConfig):
         """Tokens of the encoder's vocabulary."""
         return self.encoder_config.vocab_size
 
+    @vocab_size.setter
+    def vocab_size(self, value: int) -> None:
+        self.encoder_config.vocab_size = value  # by `resize_token_embeddings`
+
 
 @strict
 class ClapAfmConfig(PreTrainedConfig):

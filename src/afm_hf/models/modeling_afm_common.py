@@ -6,6 +6,12 @@ from torch.nn import functional as F
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 
+class AfmProjectionLinear(nn.Linear):
+    """A linear layer of [`AfmProjection`]. A class of its own because it starts differently (`xavier_uniform_`), and
+    transformers asks `_init_weights` only about modules that own parameters.
+    """
+
+
 class AfmProjection(nn.Module):
     """The projection head of every system of the thesis: `LayerNorm(e1 + dropout(W2 gelu(e1)))` with `e1 = W1 x`.
 
@@ -21,8 +27,8 @@ class AfmProjection(nn.Module):
 
     def __init__(self, in_features: int, out_features: int, dropout: float = 0.5, layer_norm_eps: float = 1e-5) -> None:
         super().__init__()
-        self.linear1 = nn.Linear(in_features, out_features, bias=False)
-        self.linear2 = nn.Linear(out_features, out_features, bias=False)
+        self.linear1 = AfmProjectionLinear(in_features, out_features, bias=False)
+        self.linear2 = AfmProjectionLinear(out_features, out_features, bias=False)
         self.dropout = nn.Dropout(dropout)
         self.layer_norm = nn.LayerNorm(out_features, eps=layer_norm_eps)
 

@@ -383,7 +383,7 @@ class AfmHtsatModel(AfmHtsatPreTrainedModel):
             start = int(torch.randint(frames - limit + 1, ()))
             return spectra[:, :, start : start + limit], 1
         starts = long_window_starts(self.config, frames)
-        length = self.config.long_window_frames
+        length = self.config.long_window_frames or limit
         windows = torch.stack([spectra[:, :, start : start + length] for start in starts], dim=1)
         return windows.flatten(0, 1), len(starts)
 
@@ -411,8 +411,7 @@ class AfmHtsatModel(AfmHtsatPreTrainedModel):
 
 def long_window_starts(config: AfmHtsatConfig, frames: int) -> list[int]:
     """First frame of each window of a long input; see `long_input` in [`AfmHtsatConfig`]."""
-    length, hop = config.long_window_frames, config.long_window_hop
-    assert length is not None and hop is not None  # set by the config
+    length, hop = config.long_window_frames or config.max_frames, config.long_window_hop or config.max_frames
     # Parity: the official loop runs `while start < frames - length - 1`, so the last frames may never be seen.
     starts = list(range(0, frames - length - 1, hop)) or [0]
     if config.long_input == "cover" and starts[-1] + length < frames:

@@ -21,7 +21,7 @@ from transformers.processing_utils import Unpack
 from transformers.utils import TransformersKwargs, can_return_tuple
 
 from .configuration_afm_prefix_lm import AfmPrefixLMConfig
-from .modeling_afm_common import AfmProjection, AfmTransformerMapper
+from .modeling_afm_common import AfmProjectionLinear, AfmTransformerMapper
 from .modeling_afm_encoders import build_audio_encoder
 
 
@@ -81,9 +81,8 @@ class AfmPrefixLMPreTrainedModel(PreTrainedModel):
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
-        if isinstance(module, AfmProjection):
-            init.xavier_uniform_(module.linear1.weight)
-            init.xavier_uniform_(module.linear2.weight)
+        if isinstance(module, AfmProjectionLinear):
+            init.xavier_uniform_(module.weight)
         elif isinstance(module, AfmTransformerMapper):
             init.normal_(module.prefix_const)
 

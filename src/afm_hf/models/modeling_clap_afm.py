@@ -20,7 +20,7 @@ from transformers.processing_utils import Unpack
 from transformers.utils import ModelOutput, TransformersKwargs, can_return_tuple
 
 from .configuration_clap_afm import ClapAfmAudioConfig, ClapAfmConfig, ClapAfmTextConfig
-from .modeling_afm_common import AfmProjection, average_windows, flatten_windows
+from .modeling_afm_common import AfmProjection, AfmProjectionLinear, average_windows, flatten_windows
 from .modeling_afm_encoders import build_audio_encoder
 
 
@@ -113,10 +113,9 @@ class ClapAfmPreTrainedModel(PreTrainedModel):
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
-        if isinstance(module, AfmProjection):
+        if isinstance(module, AfmProjectionLinear):
             # As in the official code: uniform in the width of the layer (PyTorch's default would be narrower).
-            init.xavier_uniform_(module.linear1.weight)
-            init.xavier_uniform_(module.linear2.weight)
+            init.xavier_uniform_(module.weight)
         elif isinstance(module, ClapAfmModel):
             init.constant_(module.logit_scale, float(self.config.logit_scale_init_value))
 
@@ -129,8 +128,10 @@ class ClapAfmAudioModel(ClapAfmPreTrainedModel):
     """
 
     config: ClapAfmAudioConfig
+    base_model_prefix = "audio_model"  # where its weights stand in the checkpoint of a whole model
     main_input_name = "input_features"
     input_modalities = ("audio",)
+    _keys_to_ignore_on_load_unexpected = [r"^text_", r"^audio_projection", r"^logit_scale$"]
 
     def __init__(self, config: ClapAfmAudioConfig) -> None:
         super().__init__(config)
@@ -165,8 +166,10 @@ class ClapAfmTextModel(ClapAfmPreTrainedModel):
     """The text encoder alone: token ids -> one embedding per text (see `config.pooling`), before the projection."""
 
     config: ClapAfmTextConfig
+    base_model_prefix = "text_model"
     main_input_name = "input_ids"
     input_modalities = ("text",)
+    _keys_to_ignore_on_load_unexpected = [r"^audio_", r"^text_projection", r"^logit_scale$"]
 
     def __init__(self, config: ClapAfmTextConfig) -> None:
         super().__init__(config)
