@@ -1,9 +1,9 @@
-"""Converts an official msclap checkpoint (CLAP 2022 or 2023) into a transformers folder.
+"""Converts an official msclap checkpoint (CLAP 2022, CLAP 2023 or CLAPCAP) into a transformers folder.
 
     python conversions/convert_msclap.py --checkpoint CLAP_weights_2023.pth --tokenizer gpt2 --output clap-2023
 
 The sizes are read off the weights, so that smaller models trained with the official code convert too. Key names as in
-microsoft/CLAP (MIT), `msclap/models/clap.py`, `htsat.py` and `audio.py`.
+microsoft/CLAP (MIT), `msclap/models/clap.py`, `htsat.py`, `audio.py` and `mapper.py`.
 """
 
 import argparse
@@ -27,34 +27,35 @@ from common import (
     rename_keys,
     write_report,
 )
+from encoders import FRONT_END, check_front_end, gpt2_config, gpt2_keys, htsat_config, htsat_keys
+from prefix_lm import (
+    add_placeholder,
+    generation_config,
+    language_model_tokenizer,
+    mapper_sizes,
+    save_and_compare,
+    with_placeholder,
+)
 from tokenizers.processors import TemplateProcessing
-from transformers import AutoModel, AutoProcessor, BertConfig, GPT2Config, PreTrainedTokenizerFast
+from transformers import AutoModel, AutoProcessor, BertConfig, PreTrainedTokenizerFast
 
 from afm_hf import (
     AfmCnn14Config,
-    AfmHtsatConfig,
     ClapAfmAudioConfig,
+    ClapAfmCaptioningConfig,
+    ClapAfmCaptioningProcessor,
     ClapAfmConfig,
     ClapAfmFeatureExtractor,
+    ClapAfmForConditionalGeneration,
     ClapAfmModel,
     ClapAfmProcessor,
     ClapAfmTextConfig,
 )
 
-FRONT_END = Drop(
-    r"\.(spectrogram_extractor\.stft|logmel_extractor)\.", "fixed STFT and mel matrices: the feature extractor has them"
-)
 PROJECTIONS = [
     Rename(r"^audio_encoder\.projection\.", "audio_projection."),
     Rename(r"^caption_encoder\.projection\.", "text_projection."),
     Rename(r"^logit_scale$", "logit_scale"),
-]
-HTSAT_KEYS = [
-    FRONT_END,
-    Drop(r"\.relative_position_index$", "index computed from the window size"),
-    Drop(r"\.attn_mask$", "mask computed from the window size"),
-    Drop(r"\.htsat\.(tscam_conv|head)\.", "AudioSet heads: CLAP does not use them"),
-    Rename(r"^audio_encoder\.base\.htsat\.", "audio_model.encoder."),
 ]
 CNN14_KEYS = [
     FRONT_END,
@@ -64,10 +65,6 @@ CNN14_KEYS = [
         for block in range(6)
     ),
     Rename(r"^audio_encoder\.base\.", "audio_model.encoder."),
-]
-GPT2_KEYS = [
-    Drop(r"\.attn\.(bias|masked_bias)$", "causal mask of transformers < 4.30"),
-    Rename(r"^caption_encoder\.base\.", "text_model.encoder."),
 ]
 BERT_KEYS = [
     Drop(r"\.embeddings\.position_ids$", "position numbers of transformers < 4.31"),
@@ -96,7 +93,11 @@ VARIANTS = {
         prompt="this is a sound of {}",
     ),
     "2023": Variant(
-        table=[*HTSAT_KEYS, *GPT2_KEYS, *PROJECTIONS],
+        table=[
+            *htsat_keys("audio_encoder.base.htsat.", "audio_model.encoder."),
+            *gpt2_keys("caption_encoder.base.", "text_model.encoder."),
+            *PROJECTIONS,
+        ],
         # The official HTSAT ignores its YAML file: the mel bank is built for 32 kHz whatever the audio's rate.
         feature_extractor={"sampling_rate": 44100, "mel_sampling_rate": 32000, "max_length_s": 7.0},
         max_text_tokens=77,
@@ -107,7 +108,7 @@ VARIANTS = {
 
 
 def recognise(state_dict: StateDict) -> str:
-    """The variant that the keys belong to: "2022" or "2023".
+    """The variant that the keys belong to: "2022", "2023" or "clapcap".
 
     Raises:
         ConversionError: if they belong to neither; the message says what they look like.
@@ -119,34 +120,9 @@ def recognise(state_dict: StateDict) -> str:
         "caption_encoder.base.wte." in key for key in keys
     ):
         return "2023"
-    if any("clap_project" in key or key.startswith("gpt.") for key in keys):
-        raise ConversionError("these are the keys of a captioning model (CLAPCAP), not of CLAP 2022 or 2023.")
+    if all(any(key.startswith(part) for key in keys) for part in ("clap.base.htsat.", "clap_project.", "gpt.")):
+        return "clapcap"
     raise ConversionError(f"the keys are those of no CLAP model known here, for example {keys[:3]}.")
-
-
-def htsat_config(state_dict: StateDict) -> AfmHtsatConfig:
-    """Sizes of an HTSAT, read off its weights."""
-    prefix = "audio_encoder.base.htsat."
-    embed_dim, _, patch_size, _ = state_dict[f"{prefix}patch_embed.proj.weight"].shape
-    stages = count_layers(state_dict, r"htsat\.layers\.(\d+)\.blocks")
-    first = f"{prefix}layers.0.blocks.0."
-    tables = [
-        state_dict[f"{prefix}layers.{stage}.blocks.0.attn.relative_position_bias_table"].shape
-        for stage in range(stages)
-    ]
-    num_mel_bins = len(state_dict[f"{prefix}bn0.weight"])
-    return AfmHtsatConfig(
-        spec_size=4 * num_mel_bins,
-        num_mel_bins=num_mel_bins,
-        patch_size=patch_size,
-        embed_dim=embed_dim,
-        depths=[count_layers(state_dict, rf"htsat\.layers\.{stage}\.blocks\.(\d+)\.") for stage in range(stages)],
-        num_attention_heads=[heads for _, heads in tables],
-        window_size=(math.isqrt(tables[0][0]) + 1) // 2,
-        mlp_ratio=len(state_dict[f"{first}mlp.fc1.bias"]) / embed_dim,
-        qkv_bias=f"{first}attn.qkv.bias" in state_dict,
-        long_input="official",  # Parity: the authors' windows for more than 1024 frames.
-    )
 
 
 def cnn14_config(state_dict: StateDict) -> AfmCnn14Config:
@@ -157,21 +133,6 @@ def cnn14_config(state_dict: StateDict) -> AfmCnn14Config:
         block_channels=[len(state_dict[f"audio_encoder.base.conv_block{i + 1}.bn1.weight"]) for i in range(blocks)],
         pool_sizes=[2] * (blocks - 1) + [1],
         hidden_size=len(state_dict["audio_encoder.base.fc1.bias"]),
-    )
-
-
-def gpt2_config(state_dict: StateDict) -> GPT2Config:
-    """Sizes of a GPT-2, read off its weights; heads are 64 wide, as in every released GPT-2."""
-    prefix = "caption_encoder.base."
-    vocab_size, width = state_dict[f"{prefix}wte.weight"].shape
-    return GPT2Config(
-        vocab_size=vocab_size,
-        n_positions=len(state_dict[f"{prefix}wpe.weight"]),
-        n_embd=width,
-        n_layer=count_layers(state_dict, r"base\.h\.(\d+)\."),
-        n_head=max(1, width // 64),
-        bos_token_id=vocab_size - 1,
-        eos_token_id=vocab_size - 1,
     )
 
 
@@ -242,20 +203,6 @@ def make_tokenizer(location: str, variant: str) -> Any:
     )
 
 
-def check_front_end(state_dict: StateDict, feature_extractor: ClapAfmFeatureExtractor) -> str:
-    """Compares the mel matrix of the checkpoint with the feature extractor's; says what it found."""
-    official = next((value for key, value in state_dict.items() if key.endswith("logmel_extractor.melW")), None)
-    if official is None:
-        return "the checkpoint holds no mel matrix to compare with"
-    bank = feature_extractor.mel_bank()
-    if official.shape != bank.shape:
-        return f"WARNING: the checkpoint's mel matrix has shape {tuple(official.shape)}, ours {tuple(bank.shape)}"
-    difference = float((official - bank).abs().max())
-    if difference > 1e-6:
-        return f"WARNING: the mel matrix of the checkpoint differs from the feature extractor's by {difference:.1e}"
-    return f"the mel matrix of the checkpoint equals the feature extractor's (largest difference {difference:.1e})"
-
-
 def model_card(variant: str, parameters: int) -> str:
     """README.md of the converted checkpoint."""
     facts = VARIANTS[variant]
@@ -293,9 +240,10 @@ def convert(checkpoint: str, tokenizer: str, output: str, variant: str | None = 
 
     Args:
         checkpoint (`str`): The official file.
-        tokenizer (`str`): Folder or Hub id of the text tower's tokenizer: `gpt2` (2023), `bert-base-uncased` (2022).
+        tokenizer (`str`):
+            Folder or Hub id of the text side's tokenizer: `gpt2` (2023, clapcap), `bert-base-uncased` (2022).
         output (`str`): Folder to write.
-        variant (`str`, *optional*): "2022" or "2023"; recognised from the keys if not given.
+        variant (`str`, *optional*): "2022", "2023" or "clapcap"; recognised from the keys if not given.
 
     Raises:
         OSError: for files that cannot be read.
@@ -305,6 +253,8 @@ def convert(checkpoint: str, tokenizer: str, output: str, variant: str | None = 
     found = recognise(state_dict)
     if variant not in (None, found):
         raise ConversionError(f"{checkpoint} holds CLAP {found}, but --variant {variant} was given.")
+    if found == "clapcap":
+        return convert_clapcap(state_dict, Path(checkpoint).name, tokenizer, Path(output))
     conversion: Conversion = rename_keys(state_dict, VARIANTS[found].table)
     model = ClapAfmModel(make_config(state_dict, found)).eval()
     load_strictly(model, conversion)
@@ -326,6 +276,74 @@ def convert(checkpoint: str, tokenizer: str, output: str, variant: str | None = 
         print(f"  dropped {sum(r == reason for r in conversion.dropped.values())}: {reason}")
     print(f"  {front_end}")
     return folder
+
+
+CLAPCAP_KEYS = [
+    *htsat_keys("clap.base.htsat.", "model.audio_tower."),
+    Rename(r"^clap\.projection\.", "model.audio_projection."),
+    Rename(r"^clap_project\.", "model.audio_mapper."),
+    *gpt2_keys("gpt.transformer.", "model.language_model."),
+    Rename(r"^gpt\.lm_head\.", "lm_head."),
+]
+
+
+def convert_clapcap(state_dict: StateDict, name: str, tokenizer: str, folder: Path) -> Path:
+    """Converts the weights of CLAPCAP (file `name`) and returns the folder; see `convert`."""
+    conversion = rename_keys(state_dict, CLAPCAP_KEYS)
+    add_placeholder(conversion.state_dict, "model.language_model.wte.weight", "lm_head.weight")
+    text = gpt2_config(state_dict, "gpt.transformer.")
+    language_model = language_model_tokenizer(tokenizer, text.vocab_size)
+    config = ClapAfmCaptioningConfig(
+        audio_config=htsat_config(state_dict, "clap.base.htsat."),
+        text_config=with_placeholder(text),
+        projection_dim=len(state_dict["clap.projection.layer_norm.weight"]),
+        pad_token_id=language_model.pad_token_id,
+        **mapper_sizes(state_dict, "clap_project."),
+    )
+    model = ClapAfmForConditionalGeneration(config).eval()
+    load_strictly(model, conversion)
+    model.generation_config = generation_config(config, language_model, num_beams=5, max_new_tokens=67)
+    feature_extractor = ClapAfmFeatureExtractor(**VARIANTS["2023"].feature_extractor)
+    processor = ClapAfmCaptioningProcessor(feature_extractor, language_model, prefix_length=config.prefix_length)
+    facts = {"variant": "clapcap", "official_file": name, "front_end": check_front_end(state_dict, feature_extractor)}
+    save_and_compare(model, processor, folder, conversion, facts, clapcap_card(model.num_parameters()))
+    return folder
+
+
+def clapcap_card(parameters: int) -> str:
+    """README.md of the converted captioner."""
+    return f"""---
+library_name: transformers
+license: mit
+pipeline_tag: audio-text-to-text
+tags: [audio, audio-captioning, clap, afm-hf]
+---
+
+# CLAPCAP
+
+Microsoft's captioner on top of CLAP 2023 ({parameters / 1e6:.0f} M parameters; [paper]({VARIANTS["2023"].paper})):
+CLAP's audio embedding becomes 40 prefix vectors for a frozen GPT-2. Converted from the official checkpoint with
+afm-hf's `conversions/convert_msclap.py`. `conversion.json` says where every official weight went.
+
+```python
+from afm_hf import average_log_prob_beam_search
+from transformers import AutoModelForMultimodalLM, AutoProcessor
+
+model = AutoModelForMultimodalLM.from_pretrained("PATH_OR_ID")
+processor = AutoProcessor.from_pretrained("PATH_OR_ID")
+inputs = processor(audio="dog.wav")
+captions = model.generate(**inputs, custom_generate=average_log_prob_beam_search)
+print(processor.decode_answers(captions, inputs["input_ids"]))
+```
+
+`generation_config.json` holds the authors' decoding: 5 beams, at most 67 tokens, and a stop at the lone space token
+(id 220), the first token of ` <|endoftext|>`. With `custom_generate=average_log_prob_beam_search` beams are ranked by
+the authors' rule; without it by transformers' own.
+
+Audio is mono, 44100 Hz, 7 s (shorter clips are repeated, of longer ones the first part is taken; `truncation="windows"`
+averages over all of it). The official wrapper instead takes a random part and puts stereo channels one after the other:
+`truncation="random"`, `channels="concat"`, `resampler="torchaudio"` give its behaviour.
+"""
 
 
 def compare(model: ClapAfmModel, folder: Path) -> None:
@@ -351,8 +369,12 @@ def compare(model: ClapAfmModel, folder: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoint", required=True, help="official file, for example CLAP_weights_2023.pth")
-    parser.add_argument("--variant", choices=sorted(VARIANTS), help="recognised from the keys if not given")
-    parser.add_argument("--tokenizer", required=True, help="folder or Hub id: gpt2 (2023), bert-base-uncased (2022)")
+    parser.add_argument(
+        "--variant", choices=[*sorted(VARIANTS), "clapcap"], help="recognised from the keys if not given"
+    )
+    parser.add_argument(
+        "--tokenizer", required=True, help="folder or Hub id: gpt2 (2023, clapcap), bert-base-uncased (2022)"
+    )
     parser.add_argument("--output", required=True, help="folder to write")
     arguments = parser.parse_args()
     try:

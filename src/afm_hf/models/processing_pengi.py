@@ -7,8 +7,6 @@ import torch
 
 from .processing_afm_prefix_lm import AfmPrefixLMProcessor
 
-DESCRIBE_PROMPTS = ("generate audio caption", "generate metadata", "this is a sound of")
-
 
 class PengiProcessor(AfmPrefixLMProcessor):
     r"""
@@ -27,6 +25,9 @@ class PengiProcessor(AfmPrefixLMProcessor):
         prompt_suffix (`str`, *optional*, defaults to `""`):
             What follows every prompt: `" <|endoftext|>"` without text encoder. CLIP's tokenizer adds its own end.
     """
+
+    #: What `describe` asks.
+    describe_prompts = ("generate audio caption", "generate metadata", "this is a sound of")
 
     def __init__(
         self,
@@ -62,7 +63,7 @@ class PengiProcessor(AfmPrefixLMProcessor):
             if not prompt:
                 raise ValueError(
                     f"`text` of example {index} is {prompt!r}, but Pengi needs a prompt for every clip, "
-                    f"for example {DESCRIBE_PROMPTS[0]!r}."
+                    f"for example {self.describe_prompts[0]!r}."
                 )
         encoded = self.prompt_tokenizer(
             [f"{prompt}{self.prompt_suffix}" for prompt in prompts],
@@ -95,7 +96,7 @@ class PengiProcessor(AfmPrefixLMProcessor):
             answers are stripped instead.
         """
         answers = []
-        for prompt in DESCRIBE_PROMPTS:
+        for prompt in self.describe_prompts:
             inputs = self(audio=audio, text=prompt, sampling_rate=sampling_rate).to(model.device)
             sequences = model.generate(**inputs, **{**generate_kwargs, "num_return_sequences": 1})
             answers.append(self.decode_answers(sequences, inputs["input_ids"]))
@@ -112,4 +113,4 @@ class PengiProcessor(AfmPrefixLMProcessor):
         return [*super().model_input_names, "prompt_input_ids", "prompt_attention_mask"]
 
 
-__all__ = ["DESCRIBE_PROMPTS", "PengiProcessor"]
+__all__ = ["PengiProcessor"]
