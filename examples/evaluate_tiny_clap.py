@@ -1,6 +1,6 @@
 """Figures of a CLAP checkpoint on a folder of labelled sounds; by default the bundled tiny model.
 
-    python examples/evaluate_tiny_clap.py --sounds sounds/test
+    python examples/evaluate_tiny_clap.py --sounds examples/sounds
 
 The folder holds `metadata.csv` (`file_name`, `label`, `source`). Scores are macro averages over the labels that occur,
 in per cent: top-1 and top-5 against all labels of the folder, and 5-way accuracy (the true label against four others).
