@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import soundfile as sf
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import BertTokenizer, PreTrainedTokenizerFast
+
+from afm_hf import load_audio
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent.parent / "conversions")]
@@ -23,7 +25,7 @@ def golden(name):
 
 
 def full_size_checkpoint(name, path):
-    """Writes the full-size official file of `name` ("clap2022", "clap2023")."""
+    """Writes the full-size official file of `name`, one of the folders beside this file."""
     keys = json.loads((HERE / name / "keys.json").read_text())
     salt = golden(name)[0]["salt"]
     write_checkpoint(
@@ -106,16 +108,34 @@ def clip(name):
     return (samples.astype(np.float32) / 32768).T, entry["sr"]
 
 
-def byte_level_gpt2(folder):
-    """A GPT-2 tokenizer without merges: 256 byte symbols in GPT-2's order (so `!` is 0, a space 220), then the end."""
-    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-    others = [chr(256 + i) for i in range(256 - len(printable))]
-    symbols = [*map(chr, printable), *others]
+def byte_level_gpt2(folder, size=257):
+    """A GPT-2 tokenizer without merges: 256 byte symbols in GPT-2's order (so `!` is 0, a space 220), the end last."""
+    symbols = byte_symbols() + [f"<unused {i}>" for i in range(size - 257)]
     tokenizer = Tokenizer(models.BPE({symbol: i for i, symbol in enumerate([*symbols, "<|endoftext|>"])}, []))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|endoftext|>").save_pretrained(folder)
     return str(folder)
+
+
+def byte_level_clip(folder, size=258):
+    """A tokenizer with CLIP's ends: the start and the end token are the last two, and the end token pads."""
+    symbols = byte_symbols() + [f"<unused {i}>" for i in range(size - 258)]
+    ends = ["<|startoftext|>", "<|endoftext|>"]
+    tokenizer = Tokenizer(models.BPE({symbol: i for i, symbol in enumerate([*symbols, *ends])}, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{ends[0]} $A {ends[1]}", special_tokens=[(ends[0], size - 2), (ends[1], size - 1)]
+    )
+    made = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token=ends[0], eos_token=ends[1], pad_token=ends[1])
+    made.save_pretrained(folder)
+    return str(folder)
+
+
+def byte_symbols():
+    """GPT-2's symbols of the 256 bytes, in its order."""
+    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    return [*map(chr, printable), *(chr(256 + i) for i in range(256 - len(printable)))]
 
 
 def letters_bert(folder):
@@ -124,3 +144,13 @@ def letters_bert(folder):
     vocab = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{letter}" for letter in letters)]
     BertTokenizer(vocab={token: i for i, token in enumerate(vocab)}, do_lower_case=True).save_pretrained(folder)
     return str(folder)
+
+
+def official_clip(extractor, record, name):
+    """The model's input as the authors' wrapper makes it: their random crop at the recorded place."""
+    waveform, rate = clip(name)
+    samples = load_audio(
+        {"array": waveform, "sampling_rate": rate}, extractor.sampling_rate, channels="concat", resampler="torchaudio"
+    )
+    start = record["audio_preprocess"][name].get("start_index") or 0
+    return samples[start : start + extractor.clip_samples(extractor.max_length_s)]
