@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import BertConfig, ClapConfig, ClapFeatureExtractor, ClapModel, GPT2Config, PreTrainedTokenizerFast
 
 from afm_hf import (
@@ -30,6 +30,7 @@ def byte_tokenizer(**kwargs):
     vocabulary["<pad>"] = len(vocabulary)
     tokenizer = Tokenizer(models.BPE(vocabulary, []))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
     tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", **kwargs)
 

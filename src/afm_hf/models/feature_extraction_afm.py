@@ -26,6 +26,12 @@ PADDINGS = ("repeat", "zero")
 TRUNCATIONS = ("first", "center", "random", "windows")
 CHANNELS = ("mean", "concat", "first")
 RESAMPLERS = ("soxr", "torchaudio")
+# What a processor may pass to both sides and means the tokenizer.
+TOKENIZER_ARGUMENTS = {"max_length", "pad_to_multiple_of", "return_attention_mask"}
+TOKENIZER_WORDS = (
+    *("longest", "max_length", "do_not_pad"),
+    *("longest_first", "only_first", "only_second", "do_not_truncate"),
+)
 
 # Decoding only the head of a long file needs a little more than the clip, or the resampler would ring at its end.
 RESAMPLER_MARGIN_S = 0.25
@@ -103,11 +109,14 @@ class AfmFeatureExtractor(SequenceFeatureExtractor):
         self.window_hop_s = window_hop_s
         self.channels = _one_of("channels", channels, CHANNELS)
         self.resampler = _one_of("resampler", resampler, RESAMPLERS)
-        if self.clip_samples(max_length_s) <= n_fft // 2:
+        if not 0 <= fmin < fmax <= self.mel_sampling_rate / 2:
             raise ValueError(
-                f"`max_length_s` = {max_length_s} s is {self.clip_samples(max_length_s)} samples at {sampling_rate} "
-                f"Hz, less than half a window of {n_fft} samples."
+                f"The mel bank goes from `fmin` = {fmin} Hz to `fmax` = {fmax} Hz, which must rise and end at most "
+                f"at {self.mel_sampling_rate / 2} Hz, half of `mel_sampling_rate`."
             )
+        if window_hop_s is not None and not self.clip_samples(window_hop_s) > 0:
+            raise ValueError(f"`window_hop_s` = {window_hop_s} s is less than a sample.")
+        self._clip_length(max_length_s)
 
     def __call__(
         self,
@@ -151,7 +160,9 @@ class AfmFeatureExtractor(SequenceFeatureExtractor):
         padding = _setting("padding", padding, PADDINGS, self.padding)
         channels = _setting("channels", channels, CHANNELS, self.channels)
         resampler = _setting("resampler", resampler, RESAMPLERS, self.resampler)
-        length = self.clip_samples(self.max_length_s if max_length_s is None else max_length_s)
+        length = self._clip_length(self.max_length_s if max_length_s is None else max_length_s)
+        if unknown := sorted(set(kwargs) - TOKENIZER_ARGUMENTS):
+            logger.warning_once(f"{type(self).__name__} does not know {', '.join(unknown)}, and does without.")
         device = torch.device("cpu" if device is None else device)
         clips = as_clips(audio)
         self._check_rates(clips, sampling_rate)
@@ -178,6 +189,16 @@ class AfmFeatureExtractor(SequenceFeatureExtractor):
     def clip_samples(self, seconds: float) -> int:
         """Samples of `seconds` at the extractor's rate."""
         return round(seconds * self.sampling_rate)
+
+    def _clip_length(self, seconds: float) -> int:
+        """Samples of a clip, at least as many as the STFT's reflected borders need."""
+        samples = self.clip_samples(seconds) if math.isfinite(seconds) else 0
+        if samples <= self.n_fft // 2:
+            raise ValueError(
+                f"`max_length_s` = {seconds} s is {samples} samples at {self.sampling_rate} Hz; more than half a "
+                f"window of {self.n_fft} samples is needed."
+            )
+        return samples
 
     def mel_bank(self, device: str | torch.device = "cpu") -> torch.Tensor:
         """The mel filter bank, float32 `(n_fft / 2 + 1, feature_size)`."""
@@ -304,7 +325,7 @@ def _one_of(name: str, value: Any, allowed: tuple[str, ...]) -> str:
 
 def _setting(name: str, value: bool | str | None, allowed: tuple[str, ...], default: str) -> str:
     """The call's setting, or the extractor's where the call says nothing or speaks to the tokenizer."""
-    if value is None or isinstance(value, bool) or value in ("longest", "max_length", "do_not_pad", "longest_first"):
+    if value is None or isinstance(value, bool) or value in TOKENIZER_WORDS:
         return default
     return _one_of(name, value, allowed)
 
