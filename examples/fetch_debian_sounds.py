@@ -1,6 +1,6 @@
 """Fetch the sound clips that an index of Debian packages names.
 
-    python examples/fetch_debian_sounds.py --index debian-sounds.csv --output sounds --render-soundfonts
+    python examples/fetch_debian_sounds.py --index examples/debian-sounds.csv --output sounds --render-soundfonts
 
 The index has one row per clip (`path`, `package`, `label`, `caption`, `licence`, `attribution`, `split`, `recorded`,
 `id`; `path` starts with the package's name). Each package is fetched with `apt-get download`, its data stream is read

