@@ -4,9 +4,9 @@ Speed of CLAP on this machine: encoder, front-end, text tower and the whole way 
     python benchmarks/clap.py [--threads 1 2] [--json FILE]
 
 Every figure stands beside a reference measured in the same run: the encoder beside the machine's matrix-product peak,
-the front-end beside torchlibrosa's convolutional STFT (what the official code uses; `pip install torchlibrosa`), the text
-tower beside padding to 77 tokens. Best of several runs after a warm-up; weights are random, which does not change the
-work.
+the front-end beside torchlibrosa's convolutional STFT (what the official code uses; `pip install torchlibrosa`), the
+text tower beside padding to 77 tokens. Best of several runs after a warm-up; weights are random, which does not change
+the work.
 """
 
 import argparse
