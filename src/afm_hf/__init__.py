@@ -20,17 +20,23 @@ if TYPE_CHECKING:
     from .hub import bundled_model as bundled_model
     from .models.audio_utils import AudioDecodeError as AudioDecodeError
     from .models.audio_utils import load_audio as load_audio
+    from .models.configuration_adiff import AdiffConfig as AdiffConfig
     from .models.configuration_afm_cnn14 import AfmCnn14Config as AfmCnn14Config
     from .models.configuration_afm_htsat import AfmHtsatConfig as AfmHtsatConfig
     from .models.configuration_clap_afm import ClapAfmAudioConfig as ClapAfmAudioConfig
     from .models.configuration_clap_afm import ClapAfmConfig as ClapAfmConfig
     from .models.configuration_clap_afm import ClapAfmTextConfig as ClapAfmTextConfig
     from .models.configuration_clap_afm_captioning import ClapAfmCaptioningConfig as ClapAfmCaptioningConfig
+    from .models.configuration_mellow import MellowConfig as MellowConfig
     from .models.configuration_pengi import PengiConfig as PengiConfig
+    from .models.feature_extraction_adiff import AdiffFeatureExtractor as AdiffFeatureExtractor
     from .models.feature_extraction_afm import AfmFeatureExtractor as AfmFeatureExtractor
     from .models.feature_extraction_clap_afm import ClapAfmFeatureExtractor as ClapAfmFeatureExtractor
+    from .models.feature_extraction_mellow import MellowFeatureExtractor as MellowFeatureExtractor
     from .models.feature_extraction_pengi import PengiFeatureExtractor as PengiFeatureExtractor
     from .models.generation_afm import average_log_prob_beam_search as average_log_prob_beam_search
+    from .models.modeling_adiff import AdiffForConditionalGeneration as AdiffForConditionalGeneration
+    from .models.modeling_adiff import AdiffModel as AdiffModel
     from .models.modeling_afm_cnn14 import AfmCnn14Model as AfmCnn14Model
     from .models.modeling_afm_htsat import AfmHtsatModel as AfmHtsatModel
     from .models.modeling_clap_afm import ClapAfmAudioModel as ClapAfmAudioModel
@@ -41,19 +47,28 @@ if TYPE_CHECKING:
     from .models.modeling_clap_afm import ClapAfmTextModelWithProjection as ClapAfmTextModelWithProjection
     from .models.modeling_clap_afm_captioning import ClapAfmCaptioningModel as ClapAfmCaptioningModel
     from .models.modeling_clap_afm_captioning import ClapAfmForConditionalGeneration as ClapAfmForConditionalGeneration
+    from .models.modeling_mellow import MellowForCausalLM as MellowForCausalLM
+    from .models.modeling_mellow import MellowModel as MellowModel
     from .models.modeling_pengi import PengiForConditionalGeneration as PengiForConditionalGeneration
     from .models.modeling_pengi import PengiModel as PengiModel
     from .models.pipeline_zero_shot_audio_classification import (
         ZeroShotAudioClassificationPipeline as ZeroShotAudioClassificationPipeline,
     )
+    from .models.processing_adiff import AdiffProcessor as AdiffProcessor
     from .models.processing_clap_afm import ClapAfmProcessor as ClapAfmProcessor
     from .models.processing_clap_afm_captioning import ClapAfmCaptioningProcessor as ClapAfmCaptioningProcessor
+    from .models.processing_mellow import MellowProcessor as MellowProcessor
     from .models.processing_pengi import PengiProcessor as PengiProcessor
     from .retrieval import AudioIndex as AudioIndex
     from .retrieval import embed_files as embed_files
 
 # Where each public name lives. (`TYPE_CHECKING` above says the same to type checkers; a test keeps the two equal.)
 _HOME = {
+    "AdiffConfig": "models.configuration_adiff",
+    "AdiffFeatureExtractor": "models.feature_extraction_adiff",
+    "AdiffForConditionalGeneration": "models.modeling_adiff",
+    "AdiffModel": "models.modeling_adiff",
+    "AdiffProcessor": "models.processing_adiff",
     "AfmCnn14Config": "models.configuration_afm_cnn14",
     "AfmCnn14Model": "models.modeling_afm_cnn14",
     "AfmFeatureExtractor": "models.feature_extraction_afm",
@@ -76,6 +91,11 @@ _HOME = {
     "ClapAfmTextConfig": "models.configuration_clap_afm",
     "ClapAfmTextModel": "models.modeling_clap_afm",
     "ClapAfmTextModelWithProjection": "models.modeling_clap_afm",
+    "MellowConfig": "models.configuration_mellow",
+    "MellowFeatureExtractor": "models.feature_extraction_mellow",
+    "MellowForCausalLM": "models.modeling_mellow",
+    "MellowModel": "models.modeling_mellow",
+    "MellowProcessor": "models.processing_mellow",
     "PengiConfig": "models.configuration_pengi",
     "PengiFeatureExtractor": "models.feature_extraction_pengi",
     "PengiForConditionalGeneration": "models.modeling_pengi",
@@ -94,6 +114,9 @@ __all__ = sorted([*_HOME, "__version__"])
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if _HOME[name].startswith("models.configuration_"):
+        # Registered before one of them is half imported: they import AutoConfig, whose import registers them all.
+        importlib.import_module("transformers.models.auto.configuration_auto")
     value = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
     globals()[name] = value
     return value
@@ -118,6 +141,8 @@ def _register_configs() -> None:
         "ClapAfmConfig",
         "ClapAfmCaptioningConfig",
         "PengiConfig",
+        "AdiffConfig",
+        "MellowConfig",
     ):
         config = _public(name)
         AutoConfig.register(config.model_type, config, exist_ok=True)
@@ -157,6 +182,8 @@ def _register_models() -> None:
             "ClapAfmConfig": "ClapAfmModel",
             "ClapAfmCaptioningConfig": "ClapAfmCaptioningModel",
             "PengiConfig": "PengiModel",
+            "AdiffConfig": "AdiffModel",
+            "MellowConfig": "MellowModel",
         },
     )
     _register_by_name(
@@ -167,8 +194,11 @@ def _register_models() -> None:
         {
             "ClapAfmCaptioningConfig": "ClapAfmForConditionalGeneration",
             "PengiConfig": "PengiForConditionalGeneration",
+            "AdiffConfig": "AdiffForConditionalGeneration",
+            "MellowConfig": "MellowForCausalLM",
         },
     )
+    _register_by_name(modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING, {"MellowConfig": "MellowForCausalLM"})
 
 
 def _register_feature_extractors() -> None:
@@ -181,6 +211,8 @@ def _register_feature_extractors() -> None:
             "ClapAfmAudioConfig": "ClapAfmFeatureExtractor",
             "ClapAfmCaptioningConfig": "ClapAfmFeatureExtractor",
             "PengiConfig": "PengiFeatureExtractor",
+            "AdiffConfig": "AdiffFeatureExtractor",
+            "MellowConfig": "MellowFeatureExtractor",
         },
     )
 
@@ -194,6 +226,8 @@ def _register_processors() -> None:
             "ClapAfmConfig": "ClapAfmProcessor",
             "ClapAfmCaptioningConfig": "ClapAfmCaptioningProcessor",
             "PengiConfig": "PengiProcessor",
+            "AdiffConfig": "AdiffProcessor",
+            "MellowConfig": "MellowProcessor",
         },
     )
 

@@ -284,10 +284,20 @@ class AfmPrefixLMForConditionalGeneration(AfmPrefixLMPreTrainedModel, Generation
         )
 
     def prepare_inputs_for_generation(
-        self, input_ids: torch.Tensor, is_first_iteration: bool = False, **kwargs: Any
+        self,
+        input_ids: torch.Tensor,
+        inputs_embeds: torch.Tensor | None = None,
+        is_first_iteration: bool = False,
+        **kwargs: Any,
     ) -> dict[str, Any]:
-        """As the stock one, which knows of `input_features` only: the prefix is made once, at the first step."""
-        inputs = super().prepare_inputs_for_generation(input_ids, is_first_iteration=is_first_iteration, **kwargs)
+        """
+        As the stock one, which knows of `input_features` only: the prefix is made once, at the first step.
+
+        `generate` takes `inputs_embeds` from models that name them here.
+        """
+        inputs = super().prepare_inputs_for_generation(
+            input_ids, inputs_embeds=inputs_embeds, is_first_iteration=is_first_iteration, **kwargs
+        )
         if not is_first_iteration and kwargs.get("use_cache", True):
             for name in self.prefix_input_names:
                 inputs.pop(name, None)

@@ -1,0 +1,185 @@
+"""Converts an official Mellow checkpoint into a transformers folder.
+
+    python conversions/convert_mellow.py --checkpoint v0.ckpt --output mellow --tokenizer HuggingFaceTB/SmolLM2-135M
+
+The sizes are read off the weights. Key names as in soham97/mellow (MIT), `models/mellow.py`, `models/decoder.py`.
+"""
+
+import argparse
+from pathlib import Path
+
+from common import (
+    ConversionError,
+    Drop,
+    Rename,
+    StateDict,
+    count_layers,
+    fail,
+    load_strictly,
+    load_tokenizer,
+    read_checkpoint,
+    rename_keys,
+)
+from encoders import FRONT_END, check_front_end, htsat_config
+from prefix_lm import AUDIO_TOKEN, add_placeholder, save_and_compare, with_placeholder
+from transformers import GenerationConfig, LlamaConfig, PreTrainedTokenizerFast
+
+from afm_hf import MellowConfig, MellowFeatureExtractor, MellowForCausalLM, MellowProcessor
+
+HTSAT = "audio_encoder.base.htsat."
+LANGUAGE_MODEL = "caption_decoder.lm.model."
+
+KEYS = [
+    FRONT_END,
+    Drop(r"\.relative_position_index$", "index computed from the window size"),
+    Drop(r"\.attn_mask$", "mask computed from the window size"),
+    Drop(r"\.htsat\.head\.", "AudioSet head: not used"),
+    Drop(r"\.rotary_emb\.inv_freq$", "frequencies computed from the config"),
+    Rename(r"^audio_encoder\.base\.htsat\.", "model.audio_tower."),
+    Rename(r"^audio_encoder\.base\.c2l\.", "model.frame_projection."),
+    Rename(r"^audio_encoder\.projection\.", "model.audio_projection."),
+    Rename(r"^caption_decoder\.lm\.model\.", "model.language_model."),
+    Rename(r"^caption_decoder\.lm\.lm_head\.", "lm_head."),
+]
+
+
+def llama_config(state_dict: StateDict) -> LlamaConfig:
+    """Sizes read off the weights; heads are 64 wide and positions rotate as in SmolLM2-135M."""
+    vocab_size, width = state_dict[f"{LANGUAGE_MODEL}embed_tokens.weight"].shape
+    heads = max(1, width // 64)
+    layer = f"{LANGUAGE_MODEL}layers.0."
+    return LlamaConfig(
+        vocab_size=vocab_size,
+        hidden_size=width,
+        intermediate_size=len(state_dict[f"{layer}mlp.gate_proj.weight"]),
+        num_hidden_layers=count_layers(state_dict, r"^caption_decoder\.lm\.model\.layers\.(\d+)\."),
+        num_attention_heads=heads,
+        num_key_value_heads=len(state_dict[f"{layer}self_attn.k_proj.weight"]) * heads // width,
+        max_position_embeddings=8192,
+        rms_norm_eps=1e-5,
+        rope_parameters={"rope_type": "default", "rope_theta": 100000.0},
+        tie_word_embeddings=True,
+        bos_token_id=0,
+        eos_token_id=0,
+    )
+
+
+def smollm2_tokenizer(location: str, vocab_size: int) -> PreTrainedTokenizerFast:
+    """
+    SmolLM2's tokenizer as the authors use it: padding with `!`; and with the placeholder as its last token.
+
+    Raises:
+        OSError: if there is no tokenizer.
+        ConversionError: if it is not SmolLM2's, or does not fit the word table.
+    """
+    tokenizer = load_tokenizer(location)
+    if tokenizer.convert_tokens_to_ids("<|endoftext|>") != 0 or tokenizer.convert_tokens_to_ids("!") in (None, 0):
+        raise ConversionError(f"SmolLM2's tokenizer is needed, but {location!r} is another one.")
+    if len(tokenizer) != vocab_size:
+        raise ConversionError(
+            f"The tokenizer {location!r} has {len(tokenizer)} tokens, but the checkpoint's word table has {vocab_size} "
+            "rows."
+        )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer.backend_tokenizer,
+        bos_token="<|endoftext|>",
+        eos_token="<|endoftext|>",
+        unk_token="<|endoftext|>",
+        pad_token="!",
+        model_input_names=["input_ids", "attention_mask"],
+        extra_special_tokens=[AUDIO_TOKEN],
+    )
+
+
+def model_card(parameters: int) -> str:
+    """README.md of the converted checkpoint."""
+    return f"""---
+library_name: transformers
+license: mit
+pipeline_tag: audio-text-to-text
+tags: [audio, audio-reasoning, audio-question-answering, mellow, afm-hf]
+---
+
+# Mellow
+
+The small audio language model Mellow ({parameters / 1e6:.0f} M parameters;
+[paper](https://arxiv.org/abs/2503.08540)), which answers questions about one or two clips. Converted from the official
+checkpoint with afm-hf's `conversions/convert_mellow.py`. `conversion.json` says where every official weight went.
+
+```python
+import afm_hf
+from transformers import AutoModelForCausalLM, AutoProcessor
+
+model = AutoModelForCausalLM.from_pretrained("PATH_OR_ID")
+processor = AutoProcessor.from_pretrained("PATH_OR_ID")
+inputs = processor(audio=["first.wav", "second.wav"], text="explain the difference between the two audios in detail.")
+print(processor.decode_answers(model.generate(**inputs), inputs["input_ids"]))
+```
+
+Audio is mono, 32000 Hz, 10 s (shorter clips are repeated, of longer ones the first part is taken). The official wrapper
+instead takes a random part and puts stereo channels one after the other: `truncation="random"`, `channels="concat"`,
+`resampler="torchaudio"` give its behaviour.
+"""
+
+
+def convert(checkpoint: str, tokenizer: str, output: str) -> Path:
+    """Converts one file and returns the folder.
+
+    Args:
+        checkpoint (`str`): The official file.
+        tokenizer (`str`): Folder or Hub id of SmolLM2's tokenizer.
+        output (`str`): Folder to write.
+
+    Raises:
+        OSError: for files that cannot be read.
+        ConversionError: for weights that are not those of Mellow, or not complete.
+    """
+    state_dict = read_checkpoint(checkpoint)
+    for needed in (f"{HTSAT}tscam_conv.weight", "audio_encoder.base.c2l.weight", f"{LANGUAGE_MODEL}norm.weight"):
+        if needed not in state_dict:
+            raise ConversionError(
+                f"these are not the keys of Mellow: {needed!r} is missing; found e.g. {list(state_dict)[:3]}."
+            )
+    conversion = rename_keys(state_dict, KEYS)
+    add_placeholder(conversion.state_dict, "model.language_model.embed_tokens.weight", "lm_head.weight")
+    text = llama_config(state_dict)
+    words = smollm2_tokenizer(tokenizer, text.vocab_size)
+    audio = htsat_config(state_dict)
+    audio.use_framewise_head = True
+    audio.num_classes = len(state_dict[f"{HTSAT}tscam_conv.bias"])
+    config = MellowConfig(audio_config=audio, text_config=with_placeholder(text), pad_token_id=words.pad_token_id)
+    model = MellowForCausalLM(config).eval()
+    load_strictly(model, conversion)
+    model.generation_config = GenerationConfig(
+        bos_token_id=words.bos_token_id,
+        eos_token_id=words.eos_token_id,
+        pad_token_id=words.pad_token_id,
+        suppress_tokens=[config.audio_token_id],
+        max_new_tokens=300,
+    )
+    extractor = MellowFeatureExtractor()
+    processor = MellowProcessor(extractor, words, prefix_length=config.num_placeholders)
+    facts = {
+        "variant": "Mellow",
+        "official_file": Path(checkpoint).name,
+        "front_end": check_front_end(state_dict, extractor),
+    }
+    card = model_card(model.num_parameters())
+    save_and_compare(model, processor, Path(output), conversion, facts, card, text="caption the audio.")
+    return Path(output)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--checkpoint", required=True, help="official file")
+    parser.add_argument("--tokenizer", required=True, help="folder or Hub id of SmolLM2's tokenizer")
+    parser.add_argument("--output", required=True, help="folder to write")
+    arguments = parser.parse_args()
+    try:
+        convert(arguments.checkpoint, arguments.tokenizer, arguments.output)
+    except (OSError, ConversionError) as error:
+        fail(str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""
+Mellow: a small audio language model that reasons about one or two clips.
+
+Deshmukh, Dixit, Singh, Raj, "Mellow: a small audio language model for reasoning" (NeurIPS 2025, arXiv 2503.08540), as
+released in soham97/mellow (`models/mellow.py`, `models/decoder.py`, `models/htsat.py`). Each clip becomes 129 vectors;
+separators and the prompt are ordinary tokens of SmolLM2. Differences to the released code: the KV cache, working
+`labels`.
+"""
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from .configuration_mellow import MellowConfig
+from .modeling_afm_common import AfmMapperTransformer, AfmProjection, AfmProjectionLinear
+from .modeling_afm_prefix_lm import AfmPrefixLMForConditionalGeneration, AfmPrefixLMModel
+
+
+class MellowModel(AfmPrefixLMModel):
+    """Mellow without its language head."""
+
+    config: MellowConfig
+
+    def __init__(self, config: MellowConfig) -> None:
+        super().__init__(config)
+        audio, width = config.audio_config, config.hidden_size
+        self.frame_projection = nn.Linear(audio.num_classes, audio.hidden_size)  # the authors' `c2l`
+        self.audio_projection: nn.Module
+        if config.projection == "mlp":
+            self.audio_projection = AfmProjection(audio.hidden_size, width, config.projection_dropout)
+        else:
+            self.audio_projection = AfmProjectionLinear(audio.hidden_size, width)
+        if config.projection == "transformer":
+            self.audio_mapper = AfmMapperTransformer(width, config.projection_layers, config.projection_heads)
+        self.post_init()
+
+    def get_audio_tokens(self, input_features: torch.Tensor) -> torch.Tensor:
+        """Log-mels `(clips, 1, frames, mels)` -> `(clips, 1 + max_frames, hidden_size)`: the clip, then its frames."""
+        heard = self.audio_tower(input_features)
+        clip = heard.pooler_output[:, None]  # (clips, 1, 768)
+        frames = self.frame_projection(heard.framewise_output.to(self.frame_projection.weight.dtype))
+        return self.audio_projection(torch.cat([clip.to(frames.dtype), frames], dim=1))
+
+    def pool(self, audio_tokens: torch.Tensor) -> torch.Tensor:
+        """`(clips, 1 + max_frames, hidden_size)` -> `(clips, audio_length, hidden_size)`: frames are averaged."""
+        frames = F.avg_pool1d(audio_tokens[:, 1:].transpose(1, 2), self.config.downsampling).transpose(1, 2)
+        return torch.cat([audio_tokens[:, :1], frames], dim=1)
+
+    def get_prefix(self, input_features: torch.Tensor, **kwargs: Any) -> torch.Tensor:
+        """
+        The vectors of both clips of each example.
+
+        Args:
+            input_features (`torch.Tensor` of shape `(batch, 2, 1, frames, mels)`): Log-mels.
+
+        Returns:
+            `torch.Tensor` of shape `(batch, 2 * audio_length, hidden_size)`.
+
+        Raises:
+            ValueError: if the clips are not in pairs.
+        """
+        if input_features.ndim != 5 or input_features.shape[1] != 2:
+            raise ValueError(
+                "Mellow expects `input_features` of shape (batch, 2, 1, frames, mels), but was given "
+                f"{tuple(input_features.shape)}. Make them with `MellowProcessor`, which also takes single clips."
+            )
+        tokens = self.pool(self.get_audio_tokens(input_features.flatten(0, 1)))
+        if self.config.projection == "transformer":
+            tokens = self.audio_mapper(tokens)
+        return tokens.unflatten(0, (-1, 2)).flatten(1, 2)
+
+
+class MellowForCausalLM(AfmPrefixLMForConditionalGeneration):
+    """
+    Mellow with its language head.
+
+    `input_ids` are the placeholders of the first clip, a separator (token 0), those of the second, a separator, the
+    prompt and the answer. [`MellowProcessor`] makes them.
+    """
+
+    config: MellowConfig
+    model: MellowModel
+    model_class = MellowModel
+
+
+__all__ = ["MellowForCausalLM", "MellowModel"]

@@ -1,0 +1,184 @@
+"""Mellow and ADIFF, tiny: processor, training, generation, saving."""
+
+import numpy as np
+import pytest
+import torch
+from prefix_models import CLIP_S, RATE, bytes_tokenizer
+from transformers import AutoModelForCausalLM, AutoModelForMultimodalLM, AutoProcessor, GPT2Config, LlamaConfig
+
+from afm_hf import (
+    AdiffConfig,
+    AdiffFeatureExtractor,
+    AdiffForConditionalGeneration,
+    AdiffProcessor,
+    AfmHtsatConfig,
+    MellowConfig,
+    MellowFeatureExtractor,
+    MellowForCausalLM,
+    MellowProcessor,
+)
+
+KINDS = ["mellow", "adiff"]
+EXTRACTOR = {"feature_size": 16, "sampling_rate": RATE, "n_fft": 256, "hop_length": 40, "fmax": 4000.0}
+PROMPTS = ["what differs", "caption the audio."]
+
+
+def tiny(kind, seed=0, **kwargs):
+    """A model with random weights large enough that audio and prompt matter, and its processor."""
+    torch.manual_seed(seed)
+    audio = AfmHtsatConfig(
+        spec_size=64,
+        num_mel_bins=16,
+        embed_dim=8,
+        depths=[1, 1],
+        num_attention_heads=[1, 2],
+        window_size=4,
+        num_classes=5,
+        use_framewise_head=kind == "mellow",
+    )
+    words = bytes_tokenizer(["<|audio|>"])
+    if kind == "mellow":
+        text = LlamaConfig(
+            vocab_size=258,
+            hidden_size=16,
+            intermediate_size=16,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            num_key_value_heads=1,
+            tie_word_embeddings=True,
+            bos_token_id=256,
+            eos_token_id=256,
+        )
+        config = MellowConfig(audio_config=audio, text_config=text, downsampling=64, pad_token_id=0, **kwargs)
+        model = MellowForCausalLM(config)
+        extractor = MellowFeatureExtractor(max_length_s=CLIP_S, **EXTRACTOR)
+        processor = MellowProcessor(extractor, words, prefix_length=config.num_placeholders, prompt_length=24)
+    else:
+        text = GPT2Config(
+            vocab_size=258, n_positions=96, n_embd=16, n_layer=2, n_head=2, bos_token_id=256, eos_token_id=256
+        )
+        sizes = {"projection_dim": 12, "prefix_length": 3, "mapper_layers": 1, "mapper_heads": 2, "cross_layers": 1}
+        config = AdiffConfig(audio_config=audio, text_config=text, pad_token_id=0, **sizes, **kwargs)
+        model = AdiffForConditionalGeneration(config)
+        extractor = AdiffFeatureExtractor(max_length_s=CLIP_S, **EXTRACTOR)
+        processor = AdiffProcessor(extractor, words, prefix_length=config.num_placeholders, prompt_length=24)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim > 1:
+                parameter.normal_(std=0.4)
+    model.generation_config.suppress_tokens = [config.audio_token_id]
+    model.generation_config.eos_token_id = 256
+    model.generation_config.pad_token_id = 0
+    return model.eval(), processor
+
+
+def noise(seed):
+    return np.random.default_rng(seed).normal(scale=0.1 * (seed + 1), size=round(CLIP_S * RATE)).astype(np.float32)
+
+
+def batch(processor, **kwargs):
+    pairs = [[noise(0), noise(1)], [noise(2), noise(3)]]
+    return processor(audio=pairs, text=PROMPTS, sampling_rate=RATE, **kwargs)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_cached_and_uncached_batch_and_single_give_the_same_tokens(kind):
+    model, processor = tiny(kind)
+    inputs = batch(processor)
+    cached = model.generate(**inputs, max_new_tokens=8, do_sample=False)
+    assert torch.equal(cached, model.generate(**inputs, max_new_tokens=8, do_sample=False, use_cache=False))
+    for row, (seeds, prompt) in enumerate(zip([(0, 1), (2, 3)], PROMPTS, strict=True)):
+        single = processor(audio=[noise(seed) for seed in seeds], text=prompt, sampling_rate=RATE)
+        made = model.generate(**single, max_new_tokens=8, do_sample=False)[0]
+        assert torch.equal(made, cached[row][: len(made)])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_beams_of_pairs_are_those_of_the_embeddings(kind):
+    model, processor = tiny(kind)
+    inputs = batch(processor)
+    extra = {name: inputs[name] for name in model.prefix_input_names}
+    with torch.no_grad():
+        prefix = model.get_audio_features(inputs["input_features"], **extra)
+        words = model.get_input_embeddings()(inputs["input_ids"])
+        embeds = model.model.insert_prefix(inputs["input_ids"], words, prefix)
+    how = {"num_beams": 3, "num_return_sequences": 2, "max_new_tokens": 6, "do_sample": False}
+    beams = model.generate(**inputs, **how)[:, inputs["input_ids"].shape[1] :]
+    expected = model.generate(inputs_embeds=embeds, attention_mask=inputs["attention_mask"], **how)
+    assert torch.equal(beams, expected)
+    sampled = model.generate(**inputs, do_sample=True, num_return_sequences=2, max_new_tokens=3)
+    assert len(sampled) == 4 and not (sampled[:, inputs["input_ids"].shape[1] :] == 257).any()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_labels_cover_the_answer_only_and_training_reaches_every_part(kind):
+    model, processor = tiny(kind)
+    inputs = batch(processor, text_target=["A Dog", "rain on a roof"])
+    kept = inputs["labels"][0][inputs["labels"][0] != -100]
+    said = "a dog" if kind == "mellow" else "A Dog"
+    assert kept.tolist() == processor.encode(f"{said} <|endoftext|>")
+    model.train()
+    model.freeze_audio_tower()
+    loss = model(**inputs).loss
+    loss.backward()
+    without = [
+        name
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad and (parameter.grad is None or not parameter.grad.any())
+    ]
+    assert not without
+    assert all(parameter.grad is None for parameter in model.model.audio_tower.parameters())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_single_clip_stands_for_a_pair_and_mistakes_are_named(kind):
+    model, processor = tiny(kind)
+    one = processor(audio=noise(0), text=PROMPTS[0], sampling_rate=RATE)
+    assert one["input_features"].shape[:2] == (1, 2)
+    assert torch.equal(one["input_features"][0, 0], one["input_features"][0, 1])
+    with pytest.raises(ValueError, match="3 entries for 2 examples"):
+        processor(audio=[[noise(0), noise(1)]] * 2, text=["a", "b", "c"], sampling_rate=RATE)
+    with pytest.raises(ValueError, match="needs a prompt"):
+        processor(audio=noise(0), sampling_rate=RATE)
+    one["input_ids"] = one["input_ids"][:, 1:]
+    one["attention_mask"] = one["attention_mask"][:, 1:]
+    count = model.config.num_placeholders
+    with pytest.raises(ValueError, match=rf"gives {count} vectors each, but `input_ids` has \[{count - 1}\]"):
+        model(**one)
+    one["input_features"] = one["input_features"][:, 0]
+    with pytest.raises(ValueError, match="expects `input_features` of shape"):
+        model(**one)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_saves_and_loads(kind, tmp_path):
+    model, processor = tiny(kind)
+    model.save_pretrained(tmp_path)
+    processor.save_pretrained(tmp_path)
+    again = AutoModelForMultimodalLM.from_pretrained(tmp_path).eval()
+    assert all(torch.equal(value, again.state_dict()[key]) for key, value in model.state_dict().items())
+    reloaded = AutoProcessor.from_pretrained(tmp_path)
+    assert type(reloaded) is type(processor)
+    before, after = batch(processor), batch(reloaded)
+    assert before.keys() == after.keys() and all(torch.equal(before[key], after[key]) for key in before)
+    if kind == "mellow":
+        assert isinstance(AutoModelForCausalLM.from_pretrained(tmp_path), MellowForCausalLM)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("mellow", {"projection": "linear"}),
+        ("mellow", {"projection": "transformer", "projection_heads": 2}),
+        ("adiff", {"use_separator": False, "use_cross_projection": False}),
+    ],
+)
+def test_ablations_run(kind, options):
+    model, processor = tiny(kind, **options)
+    logits = model(**batch(processor)).logits
+    assert torch.isfinite(logits).all()
+
+
+def test_mellow_needs_the_framewise_head():
+    with pytest.raises(ValueError, match="frame-wise head"):
+        MellowConfig(audio_config=AfmHtsatConfig())
