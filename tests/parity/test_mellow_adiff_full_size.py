@@ -82,7 +82,7 @@ class Converted:
             yield [example[:2] for example in examples], prompts, tokens, case
 
 
-@pytest.fixture(scope="module", params=["mellow"])
+@pytest.fixture(scope="module", params=["mellow", "adiff"])
 def converted(request, tmp_path_factory):
     made = Converted(request.param, tmp_path_factory.mktemp(request.param))
     yield made
