@@ -5,6 +5,7 @@ imported when it is used, and the Auto classes and pipelines learn of our classe
 loads them, so that `import afm_hf` costs next to nothing and the order of the imports does not matter.
 """
 
+import functools
 import importlib
 import importlib.abc
 import importlib.machinery
@@ -130,36 +131,36 @@ def _public(name: str) -> Any:
     return getattr(sys.modules[__name__], name)
 
 
-def _register_configs() -> None:
-    from transformers import AutoConfig
+class _LazyClasses(dict[Any, Any]):
+    """Classes registered by name: imported when they are asked for, not while transformers or we are half loaded."""
 
-    for name in (
-        "AfmHtsatConfig",
-        "AfmCnn14Config",
-        "ClapAfmAudioConfig",
-        "ClapAfmTextConfig",
-        "ClapAfmConfig",
-        "ClapAfmCaptioningConfig",
-        "PengiConfig",
-        "AdiffConfig",
-        "MellowConfig",
-    ):
-        config = _public(name)
-        AutoConfig.register(config.model_type, config, exist_ok=True)
-
-
-class _LazyClasses(dict[type, Any]):
-    """Classes registered by name: imported when they are asked for, not while transformers is half loaded."""
-
-    def __getitem__(self, config: type) -> Any:
-        value = super().__getitem__(config)
+    def __getitem__(self, key: Any) -> Any:
+        value = super().__getitem__(key)
         return _public(value) if isinstance(value, str) else value
 
     def values(self) -> Any:
-        return [self[config] for config in self]
+        return [self[key] for key in self]
 
     def items(self) -> Any:
-        return [(config, self[config]) for config in self]
+        return [(key, self[key]) for key in self]
+
+
+def _register_configs() -> None:
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    names = {
+        "afm_htsat": "AfmHtsatConfig",
+        "afm_cnn14": "AfmCnn14Config",
+        "clap_afm_audio_model": "ClapAfmAudioConfig",
+        "clap_afm_text_model": "ClapAfmTextConfig",
+        "clap_afm": "ClapAfmConfig",
+        "clap_afm_captioning": "ClapAfmCaptioningConfig",
+        "afm_pengi": "PengiConfig",
+        "afm_adiff": "AdiffConfig",
+        "afm_mellow": "MellowConfig",
+    }
+    # By name: this may run while the very file of a config is being imported.
+    CONFIG_MAPPING._extra_content = _LazyClasses({**CONFIG_MAPPING._extra_content, **names})
 
 
 def _register_by_name(mapping: Any, names: dict[str, str]) -> None:
@@ -258,7 +259,35 @@ def _register_pipelines() -> None:
     )
 
 
+def _mistrust_broken_packages() -> None:
+    """Makes transformers do without torchaudio, torchcodec or torchvision where they cannot be imported.
+
+    Their wheels are built for one torch; beside another one the import fails, and by being installed they would break
+    `import transformers`.
+    """
+    from transformers.utils import import_utils
+
+    for name in ("torchaudio", "torchcodec", "torchvision"):
+        function = f"is_{name}_available"
+        for module in (import_utils, sys.modules.get("transformers.utils")):
+            if hasattr(module, function):
+                setattr(
+                    module, function, functools.cache(functools.partial(_is_usable, name, getattr(module, function)))
+                )
+
+
+def _is_usable(name: str, is_installed: Callable[[], bool]) -> bool:
+    if not is_installed():
+        return False
+    try:
+        importlib.import_module(name)
+    except Exception:  # OSError for missing libraries, RuntimeError for operators that do not exist, ...
+        return False
+    return True
+
+
 _REGISTRATIONS: dict[str, Callable[[], None]] = {
+    "transformers.utils.import_utils": _mistrust_broken_packages,
     "transformers.models.auto.configuration_auto": _register_configs,
     "transformers.models.auto.modeling_auto": _register_models,
     "transformers.models.auto.feature_extraction_auto": _register_feature_extractors,

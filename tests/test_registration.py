@@ -1,0 +1,150 @@
+"""`import afm_hf` is cheap, and makes transformers know our classes in whatever order the two are imported."""
+
+import ast
+import importlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import afm_hf
+
+CHECK = """
+from transformers import AutoConfig, AutoModel, AutoModelForAudioClassification, AutoFeatureExtractor, AutoProcessor
+config = AutoConfig.for_model("clap_afm", audio_config={"projection_dim": 8}, text_config={"projection_dim": 8})
+assert type(config).__module__.startswith("afm_hf."), type(config)
+for name in ("afm_htsat", "afm_cnn14", "clap_afm_audio_model", "clap_afm_text_model"):
+    assert type(AutoConfig.for_model(name)).__module__.startswith("afm_hf."), name
+from transformers import MODEL_MAPPING, MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING, FEATURE_EXTRACTOR_MAPPING
+from transformers import PROCESSOR_MAPPING
+for mapping, want in (
+    (MODEL_MAPPING, "ClapAfmModel"),
+    (MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING, "ClapAfmForAudioClassification"),
+    (FEATURE_EXTRACTOR_MAPPING, "ClapAfmFeatureExtractor"),
+    (PROCESSOR_MAPPING, "ClapAfmProcessor"),
+):
+    assert mapping[type(config)].__name__ == want, mapping[type(config)]
+from transformers.pipelines import PIPELINE_REGISTRY
+task = PIPELINE_REGISTRY.check_task("zero-shot-audio-classification")[1]
+assert task["impl"].__module__.startswith("afm_hf."), task["impl"]
+small = AutoConfig.for_model("afm_cnn14", num_mel_bins=8, block_channels=[2], pool_sizes=[2], hidden_size=4)
+assert type(AutoModel.from_config(small)).__name__ == "AfmCnn14Model"
+"""
+
+
+def run(code, **environment):
+    """Runs code in a fresh interpreter, outside the repository."""
+    outcome = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "HF_HUB_OFFLINE": "1", **environment},
+        cwd=os.path.expanduser("~"),
+    )
+    assert outcome.returncode == 0, outcome.stderr[-3000:]
+    return outcome.stdout
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        "import afm_hf",
+        "from transformers import AutoModel\nimport afm_hf",
+        "import afm_hf\nfrom transformers import pipeline",
+        "from transformers import pipeline\nimport afm_hf",
+        "import transformers.modeling_layers\nimport afm_hf",
+        "import afm_hf\nfrom transformers import Trainer",
+        "from afm_hf import ClapAfmModel",
+        "from afm_hf import ClapAfmConfig",
+        "import afm_hf.models.configuration_clap_afm",
+        "from afm_hf import ClapAfmFeatureExtractor\nimport transformers.pipelines.audio_classification",
+    ],
+    ids=lambda order: order.replace("\n", "; "),
+)
+def test_the_order_of_imports_does_not_matter(order):
+    run(order + "\n" + CHECK)
+
+
+def test_every_config_is_registered_under_its_type():
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    public = {getattr(afm_hf, name) for name in afm_hf.__all__ if name.endswith("Config")}
+    registered = {config: key for key, config in CONFIG_MAPPING._extra_content.items() if config in public}
+    assert registered == {config: config.model_type for config in public}
+
+
+def test_importing_again_is_harmless():
+    again = """
+import importlib, sys
+import afm_hf
+importlib.reload(afm_hf)
+import transformers.pipelines
+importlib.reload(afm_hf)
+for name in [name for name in sys.modules if name.partition(".")[0] == "afm_hf"]:
+    del sys.modules[name]
+import afm_hf
+assert sum(type(finder).__name__ == "_RegisterAfterImport" for finder in sys.meta_path) == 1
+"""
+    run(again + CHECK)
+
+
+def test_the_import_alone_loads_nothing_heavy():
+    code = "import sys, afm_hf; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    loaded = set(run(code).split())
+    assert "afm_hf" in loaded
+    heavy = {"torch", "transformers", "numpy", "soundfile", "soxr", "huggingface_hub", "safetensors", "typer", "scipy"}
+    assert not loaded & heavy
+
+
+def test_dir_and_help_load_nothing_heavy():
+    run("import sys, afm_hf; dir(afm_hf); assert 'torch' not in sys.modules and 'ClapAfmModel' in dir(afm_hf)")
+
+
+@pytest.mark.parametrize("name", afm_hf.__all__)
+def test_every_public_name_resolves(name):
+    value = getattr(afm_hf, name)
+    if isinstance(value, type):
+        assert value.__name__ == name
+        # its own module offers it to all who read that
+        assert name in getattr(importlib.import_module(value.__module__), "__all__", [name])
+
+
+def test_unknown_names_are_refused():
+    with pytest.raises(AttributeError, match="no_such_name"):
+        afm_hf.no_such_name  # noqa: B018
+    with pytest.raises(ImportError):
+        from afm_hf import no_such_name  # noqa: F401
+
+
+def test_type_checkers_are_told_the_same():
+    tree = ast.parse(Path(afm_hf.__file__).read_text(encoding="utf-8"))
+    block = next(node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
+    told = {alias.asname: node.module for node in block.body for alias in node.names}
+    assert told == afm_hf._HOME
+
+
+def break_packages(folder, **errors):
+    """Fake packages that fail when they are imported, as wheels that do not fit the installed torch do."""
+    for name, error in errors.items():
+        (folder / name).mkdir()
+        (folder / name / "__init__.py").write_text(f"raise {error}('built for another torch')\n")
+        info = folder / f"{name}-9.9.9.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 9.9.9\n")
+    return {"PYTHONPATH": str(folder)}
+
+
+@pytest.mark.parametrize("first", ["import afm_hf", "import transformers"])
+def test_broken_optional_packages_break_nothing(first, tmp_path):
+    code = """
+import numpy as np
+from afm_hf import AfmCnn14Config, AfmCnn14Model, AfmFeatureExtractor, load_audio
+model = AfmCnn14Model(AfmCnn14Config(block_channels=[2], pool_sizes=[2], hidden_size=4))
+extractor = AfmFeatureExtractor(sampling_rate=32000, max_length_s=0.1)
+model(**extractor([np.zeros(100, np.float32)], sampling_rate=16000, return_tensors="pt"))
+from transformers import pipeline
+"""
+    broken = break_packages(tmp_path, torchaudio="OSError", torchcodec="RuntimeError", torchvision="AttributeError")
+    run(first + code, **broken)
