@@ -148,10 +148,17 @@ class AfmHtsatMLP(nn.Module):
         super().__init__()
         self.fc1 = nn.Linear(dim, int(dim * config.mlp_ratio))
         self.act = ACT2FN[config.hidden_act]
+        self.is_gelu = config.hidden_act == "gelu"
         self.fc2 = nn.Linear(int(dim * config.mlp_ratio), dim)
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        return self.fc2(self.act(self.fc1(hidden_states)))
+        hidden_states = self.fc1(hidden_states)
+        if self.is_gelu and not torch.is_grad_enabled():
+            # In place: this is the largest activation of the model, and a second one would leave the cache.
+            hidden_states = torch.ops.aten.gelu_(hidden_states)
+        else:
+            hidden_states = self.act(hidden_states)
+        return self.fc2(hidden_states)
 
 
 class AfmHtsatDropPath(nn.Module):
