@@ -10,6 +10,7 @@ the work.
 """
 
 import argparse
+import functools
 import json
 import os
 import platform
@@ -34,21 +35,48 @@ from afm_hf import (
 CLIP_SECONDS, RATE = 7.0, 44100
 
 
-def best_seconds(work: Callable[[], Any], repeats: int = 7) -> float:
-    """Shortest of `repeats` runs, after one that is not counted."""
-    work()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return min(times)
+def best_seconds(*works: Callable[[], Any], repeats: int = 9, limit_s: float = 15.0) -> list[float]:
+    """Shortest run of each, of `repeats` rounds after one that is not counted; fewer rounds if they take too long.
+
+    In turns, so that other work on the machine meets all of them alike and their ratios hold.
+    """
+    best = [float("inf")] * len(works)
+    began = time.perf_counter()
+    for round_ in range(repeats + 1):
+        if round_ > 2 and time.perf_counter() - began > limit_s:
+            break
+        for index, work in enumerate(works):
+            start = time.perf_counter()
+            work()
+            if round_:
+                best[index] = min(best[index], time.perf_counter() - start)
+    return best
 
 
-def matmul_peak(dtype: torch.dtype, size: int = 2048) -> float:
-    """Best rate of a large matrix product, in GFLOP/s."""
+def matrix_product(dtype: torch.dtype, size: int = 2048) -> tuple[Callable[[], Any], float]:
+    """A large matrix product, whose rate is the machine's peak, and its GFLOP."""
     a, b = torch.randn(size, size).to(dtype), torch.randn(size, size).to(dtype)
-    return 2 * size**3 / best_seconds(lambda: a @ b, repeats=15) / 1e9
+    return lambda: a @ b, 2 * size**3 / 1e9
+
+
+def precisions() -> list[torch.dtype]:
+    """fp32, and bf16 where the processor has instructions for it (without, it is some fifty times slower)."""
+    products = [matrix_product(dtype, 512) for dtype in (torch.float32, torch.bfloat16)]
+    single, half = (gflop / best_seconds(work)[0] for work, gflop in products)
+    if half > single / 2:
+        return [torch.float32, torch.bfloat16]
+    print(f"bfloat16 left out: this processor makes {half:.3g} GFLOP/s of it, and {single:.3g} of float32.")
+    return [torch.float32]
+
+
+def processor_name() -> str:
+    """As the kernel calls it, with what decides about speed."""
+    try:
+        with open("/proc/cpuinfo") as file:
+            name = next(line.split(":")[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        name = platform.processor() or platform.machine()
+    return f"{name} ({torch.backends.cpu.get_cpu_capability()})"
 
 
 @torch.inference_mode()
@@ -56,18 +84,18 @@ def encoder(threads: int, results: list[dict[str, Any]]) -> None:
     """HTSAT, full size: clips/s and share of the peak."""
     model = AfmHtsatModel(AfmHtsatConfig()).eval()
     log_mel = torch.randn(8, 1, 965, 64) * 20 - 30
+    model.set_attn_implementation("eager")  # the counter does not know the fused attention of CPUs
     with FlopCounterMode(display=False) as counter:
         model(log_mel[:1])
+    model.set_attn_implementation("sdpa")
     gflop = counter.get_total_flops() / 1e9
-    for dtype in (torch.float32, torch.bfloat16):
+    for dtype in precisions():
         model.to(dtype)
-        for batch in (1, 8):
+        product, product_gflop = matrix_product(dtype)
+        for batch in (1, 4, 8):
             inputs = log_mel[:batch]
-            # The peak is taken right before and after: other work on the machine slows both.
-            before = matmul_peak(dtype)
-            seconds = best_seconds(lambda inputs=inputs: model(inputs))
-            peak = max(before, matmul_peak(dtype))
-            rate = gflop * batch / seconds
+            seconds, product_s = best_seconds(functools.partial(model, inputs), product, repeats=15)
+            rate, peak = gflop * batch / seconds, product_gflop / product_s
             show(
                 results,
                 "encoder",
@@ -89,13 +117,15 @@ def front_end(threads: int, results: list[dict[str, Any]]) -> None:
     reference = torchlibrosa_front_end()
     for batch in (1, 8):
         clips = torch.randn(batch, extractor.clip_samples(CLIP_SECONDS)) * 0.1
-        ours = best_seconds(lambda clips=clips: extractor.log_mel(clips)) / batch
-        row: dict[str, Any] = {"ms_per_clip": ours * 1e3}
+        works: list[Callable[[], Any]] = [functools.partial(extractor.log_mel, clips)]
+        if reference is not None:
+            works.append(functools.partial(reference, clips))
+        ours, *theirs = best_seconds(*works, repeats=20)
+        row: dict[str, Any] = {"ms_per_clip": ours / batch * 1e3}
         if reference is None:
             row["torchlibrosa"] = "not installed"
         else:
-            theirs = best_seconds(lambda clips=clips: reference(clips)) / batch
-            row |= {"torchlibrosa_ms_per_clip": theirs * 1e3, "times_faster": theirs / ours}
+            row |= {"torchlibrosa_ms_per_clip": theirs[0] / batch * 1e3, "times_faster": theirs[0] / ours}
             row["largest_difference_db"] = float((reference(clips)[:, 0] - extractor.log_mel(clips)).abs().max())
         show(results, "front-end", threads=threads, batch=batch, **row)
 
@@ -119,8 +149,7 @@ def text_tower(threads: int, results: list[dict[str, Any]]) -> None:
     short = torch.randint(1, 50000, (8, 12))
     long = torch.cat([short, torch.zeros(8, 65, dtype=torch.long)], dim=1)
     mask = torch.cat([torch.ones_like(short), torch.zeros(8, 65, dtype=torch.long)], dim=1)
-    ours = best_seconds(lambda: model(short)) / 8
-    padded = best_seconds(lambda: model(long, mask), repeats=3) / 8
+    ours, padded = (seconds / 8 for seconds in best_seconds(lambda: model(short), lambda: model(long, mask)))
     show(
         results,
         "text",
@@ -138,7 +167,7 @@ def whole_way(threads: int, results: list[dict[str, Any]]) -> None:
     model = ClapAfmModel(ClapAfmConfig()).eval()
     extractor = ClapAfmFeatureExtractor()
     clips = [torch.randn(extractor.clip_samples(CLIP_SECONDS)).numpy() * 0.1 for _ in range(8)]
-    for dtype in (torch.float32, torch.bfloat16):
+    for dtype in precisions():
         model.to(dtype)
         for batch in (1, 8):
 
@@ -146,10 +175,10 @@ def whole_way(threads: int, results: list[dict[str, Any]]) -> None:
                 features = extractor(clips[:batch], sampling_rate=RATE, return_tensors="pt")
                 model.get_audio_features(**features)
 
-            seconds = best_seconds(embed, repeats=5)
-            extract = best_seconds(
-                lambda batch=batch: extractor(clips[:batch], sampling_rate=RATE, return_tensors="pt")
-            )
+            def extract(batch: int = batch) -> None:
+                extractor(clips[:batch], sampling_rate=RATE, return_tensors="pt")
+
+            seconds, extractor_s = best_seconds(embed, extract)
             show(
                 results,
                 "samples to embedding",
@@ -158,7 +187,7 @@ def whole_way(threads: int, results: list[dict[str, Any]]) -> None:
                 batch=batch,
                 clips_per_s=batch / seconds,
                 times_real_time=batch * CLIP_SECONDS / seconds,
-                share_of_feature_extractor=extract / seconds,
+                share_of_feature_extractor=extractor_s / seconds,
             )
 
 
@@ -176,8 +205,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--json", help="file for the figures")
     arguments = parser.parse_args()
-    machine = {
-        "processor": platform.processor() or platform.machine(),
+    machine: dict[str, Any] = {
+        "processor": processor_name(),
         "cores": os.cpu_count(),
         "torch": torch.__version__,
         "load_average": os.getloadavg()[0],
@@ -190,6 +219,8 @@ def main() -> None:
         torch.set_num_threads(threads)
         for part in (encoder, front_end, text_tower, whole_way):
             part(threads, results)
+    machine["load_average_at_the_end"] = os.getloadavg()[0]
+    print(f"load average at the end: {machine['load_average_at_the_end']:.2f} (this run's own work included)")
     if arguments.json:
         with open(arguments.json, "w") as file:
             json.dump({"machine": machine, "results": results}, file, indent=2)

@@ -243,7 +243,7 @@ class AfmFeatureExtractor(SequenceFeatureExtractor):
             pad_mode="reflect",
             return_complex=True,
         )  # (..., n_fft / 2 + 1, frames)
-        power = torch.view_as_real(spectrum).square().sum(-1)
+        power = spectrum.real.square() + spectrum.imag.square()  # summing `view_as_real` takes six times as long
         mel = power.transpose(-1, -2) @ self.mel_bank(waveforms.device)  # (..., frames, bins) @ (bins, mels)
         return mel.clamp_(min=1e-10).log10_().mul_(10.0)
 
