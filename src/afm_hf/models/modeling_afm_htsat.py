@@ -25,6 +25,10 @@ from .configuration_afm_htsat import AfmHtsatConfig
 from .modeling_afm_common import MelBatchNorm, SpecAugment, check_log_mel
 
 
+# A batch whose activations are larger than this goes through a stage in parts on a CPU.
+CPU_CACHE_BYTES = 8 * 2**20
+
+
 @dataclass
 class AfmHtsatModelOutput(ModelOutput):
     """Output of [`AfmHtsatModel`].
@@ -128,7 +132,7 @@ class AfmHtsatAttention(nn.Module):
         query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # 3 x (batch * windows, heads, patches, head_dim)
         mask = self.position_bias()
         if shift_mask is not None:  # (windows, 1, patches, patches) -> (batch * windows, heads, patches, patches)
-            mask = (mask + shift_mask).repeat(count // shift_mask.shape[0], 1, 1, 1)
+            mask = (mask + shift_mask).expand(count // len(shift_mask), -1, -1, -1, -1).flatten(0, 1)
         attention = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager_attention_forward)
         output, weights = attention(
             self,
@@ -242,6 +246,7 @@ class AfmHtsatStage(nn.Module):
 
     def __init__(self, config: AfmHtsatConfig, index: int, resolution: int, drop_paths: list[float]) -> None:
         super().__init__()
+        self.config = config
         dim = config.embed_dim * 2**index
         self.blocks = nn.ModuleList(
             AfmHtsatBlock(config, dim, config.num_attention_heads[index], resolution, bool(i % 2), drop_path)
@@ -251,9 +256,28 @@ class AfmHtsatStage(nn.Module):
         self.downsample = None if is_last else AfmHtsatPatchMerging(config, dim, resolution)
 
     def forward(self, hidden_states: torch.Tensor, **kwargs: Unpack[TransformersKwargs]) -> torch.Tensor:
+        clips = self._clips_in_cache(hidden_states)
+        if clips >= len(hidden_states):
+            return self._run(hidden_states, **kwargs)
+        return torch.cat([self._run(chunk, **kwargs) for chunk in hidden_states.split(clips)])
+
+    def _run(self, hidden_states: torch.Tensor, **kwargs: Unpack[TransformersKwargs]) -> torch.Tensor:
         for block in self.blocks:
             hidden_states = block(hidden_states, **kwargs)
         return hidden_states if self.downsample is None else self.downsample(hidden_states)
+
+    def _clips_in_cache(self, hidden_states: torch.Tensor) -> int:
+        """
+        How many clips to take at a time: on a CPU, without gradients, only as many as its caches hold.
+
+        With eager attention, which can be asked for its weights, the batch stays whole.
+        """
+        batch, tokens, dim = hidden_states.shape
+        whole = hidden_states.device.type != "cpu" or torch.is_grad_enabled() or torch.compiler.is_compiling()
+        if whole or self.config._attn_implementation == "eager":
+            return batch
+        largest = int(tokens * dim * self.config.mlp_ratio) * hidden_states.element_size()  # of the MLP, per clip
+        return max(1, CPU_CACHE_BYTES // largest)
 
 
 class AfmHtsatPatchEmbedding(nn.Module):
