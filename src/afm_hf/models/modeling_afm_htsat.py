@@ -24,7 +24,6 @@ from transformers.utils.output_capturing import capture_outputs
 from .configuration_afm_htsat import AfmHtsatConfig
 from .modeling_afm_common import MelBatchNorm, SpecAugment, check_log_mel
 
-
 # A batch whose activations are larger than this goes through a stage in parts on a CPU.
 CPU_CACHE_BYTES = 8 * 2**20
 
