@@ -51,7 +51,9 @@ def test_equals_its_definition_at_full_size():
     model = perturb(AfmCnn14Model(AfmCnn14Config()), std=0.02).eval()
     features = log_mel(1, 690, 64)
     with torch.no_grad():
-        torch.testing.assert_close(model(features).pooler_output, plain(model, features), atol=1e-4, rtol=1e-4)
+        pooled, expected = model(features).pooler_output, plain(model, features)
+    # Convolutions may sum in another order: rounding grows with the largest value, not with each.
+    torch.testing.assert_close(pooled, expected, atol=1e-4 * expected.abs().max().item(), rtol=0)
 
 
 def test_too_few_frames_are_refused():
