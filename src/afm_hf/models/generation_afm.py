@@ -3,15 +3,19 @@ The beam search of CLAPCAP and Pengi, as a `custom_generate` function with a KV 
 
 The authors' rule (ClipCap's, Mokady et al. 2021) is not transformers': beams are ranked at every step by their
 *average* log-probability, a beam that has ended keeps its place and its length, and the search ends when all have. The
-released code runs the whole sequence again at every step and one clip at a time; this one does neither.
+released code runs the whole sequence again at every step and one clip at a time; this one does neither, and it runs the
+prompt once for each example, not for each beam.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch.nn import functional as F
-from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
+from transformers import DynamicCache, GenerationConfig, LogitsProcessorList, StoppingCriteriaList
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 from transformers.generation.utils import GenerateBeamDecoderOnlyOutput
+from transformers.utils import ModelOutput
 
 
 def average_log_prob_beam_search(
@@ -57,7 +61,7 @@ def average_log_prob_beam_search(
 
     for step in range(steps):
         log_probs, model_kwargs = _next_log_probs(
-            model, input_ids, logits_processor, generation_config, step == 0, model_kwargs
+            model, input_ids, logits_processor, generation_config, step == 0, beams, model_kwargs
         )
         log_probs = log_probs.view(batch, beams, -1)  # (batch, beams, vocab_size)
         if step == 0:  # all beams are still the same: choose among the words of the first
@@ -88,16 +92,21 @@ def _next_log_probs(
     logits_processor: LogitsProcessorList,
     generation_config: GenerationConfig,
     is_first: bool,
+    beams: int,
     model_kwargs: dict[str, Any],
 ) -> tuple[torch.Tensor, dict[str, Any]]:
     """One forward pass: `(rows, vocab_size)` in fp32, and the arguments of the next one."""
     use_cache = model_kwargs.get("use_cache", True)
     # With a cache, all steps but the first see the newest token alone.
     next_sequence_length = None if is_first or not use_cache else 1
-    inputs = model.prepare_inputs_for_generation(
-        input_ids, next_sequence_length=next_sequence_length, is_first_iteration=is_first, **model_kwargs
-    )
-    outputs = model(**inputs, return_dict=True)
+
+    def run(ids: torch.Tensor, arguments: dict[str, Any]) -> ModelOutput:
+        inputs = model.prepare_inputs_for_generation(
+            ids, next_sequence_length=next_sequence_length, is_first_iteration=is_first, **arguments
+        )
+        return model(**inputs, return_dict=True)
+
+    outputs = run_once_per_example(run, input_ids, model_kwargs, beams if is_first else 1)
     model_kwargs = model._update_model_kwargs_for_generation(outputs, model_kwargs, is_encoder_decoder=False)
     logits = outputs.logits[:, -1].float()
     temperature = generation_config.temperature
@@ -125,6 +134,62 @@ def _advance(
     source = index // vocabulary
     lengths = lengths.gather(1, source)
     return best * lengths, index % vocabulary, source, lengths
+
+
+def run_once_per_example(
+    run: Callable[[torch.Tensor, dict[str, Any]], ModelOutput],
+    input_ids: torch.Tensor,
+    model_kwargs: dict[str, Any],
+    repeats: int,
+) -> ModelOutput:
+    """
+    The first forward pass of a batch in which every example stands `repeats` times, running each example once.
+
+    `generate()` repeats the examples before the prompt is run, although beams, and samples of one prompt, only differ
+    afterwards. For a prompt with audio this saves the audio encoder, too.
+
+    Args:
+        run (`Callable`): The forward pass, of token ids and the model's other arguments.
+        input_ids (`torch.Tensor` of shape `(batch * repeats, tokens)`): The repeats of an example follow each other.
+        model_kwargs (`dict`): Its other arguments, with the batch in the first dimension (positions of three
+            dimensions: in the second).
+        repeats (`int`): Rows of each example.
+
+    Returns:
+        `ModelOutput`: Output and cache as of a run of all rows. Where the cache is not an empty [`DynamicCache`], which
+        is the one that can be repeated, all rows are run.
+    """
+    cache = model_kwargs.get("past_key_values")
+    if repeats == 1 or cache is None or not _is_empty_and_repeatable(cache):
+        return run(input_ids, model_kwargs)
+    once = {name: _first_of_each(name, value, repeats) for name, value in model_kwargs.items()}
+    outputs = run(input_ids[::repeats], once)
+    cache.batch_repeat_interleave(repeats)
+    for name, value in outputs.items():
+        if value is not cache:
+            outputs[name] = _repeated(value, repeats)
+    return outputs
+
+
+def _is_empty_and_repeatable(cache: Any) -> bool:
+    kinds = (DynamicLayer, DynamicSlidingWindowLayer)
+    return (
+        type(cache) is DynamicCache
+        and cache.get_seq_length() == 0
+        and all(type(layer) in kinds for layer in cache.layers)
+    )
+
+
+def _first_of_each(name: str, value: Any, repeats: int) -> Any:
+    if not isinstance(value, torch.Tensor) or value.ndim == 0:
+        return value
+    return value[:, ::repeats] if name == "position_ids" and value.ndim == 3 else value[::repeats]
+
+
+def _repeated(value: Any, repeats: int) -> Any:
+    if isinstance(value, torch.Tensor) and value.ndim:
+        return value.repeat_interleave(repeats, dim=0)
+    return tuple(_repeated(part, repeats) for part in value) if isinstance(value, tuple) else value
 
 
 def _follow(model_kwargs: dict[str, Any], rows: torch.Tensor) -> dict[str, Any]:
@@ -157,4 +222,4 @@ def _finish(
     return GenerateBeamDecoderOnlyOutput(sequences=sequences, sequences_scores=averages[:, :wanted].flatten())
 
 
-__all__ = ["average_log_prob_beam_search"]
+__all__ = ["average_log_prob_beam_search", "run_once_per_example"]

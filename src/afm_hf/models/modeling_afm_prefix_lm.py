@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn import functional as F
-from transformers import AutoModel, GenerationMixin, PreTrainedModel
+from transformers import AutoModel, GenerationConfig, GenerationMixin, PreTrainedModel
 from transformers import initialization as init
 from transformers.cache_utils import Cache
 from transformers.modeling_outputs import ModelOutput
@@ -21,6 +21,7 @@ from transformers.processing_utils import Unpack
 from transformers.utils import TransformersKwargs, can_return_tuple
 
 from .configuration_afm_prefix_lm import AfmPrefixLMConfig
+from .generation_afm import run_once_per_example
 from .modeling_afm_common import AfmProjectionLinear, AfmTransformerMapper
 from .modeling_afm_encoders import build_audio_encoder
 
@@ -269,8 +270,7 @@ class AfmPrefixLMForConditionalGeneration(AfmPrefixLMPreTrainedModel, Generation
         )
         kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
         logits = self.lm_head(outputs.last_hidden_state[:, kept])  # (batch, kept tokens, vocab_size)
-        placeholder = torch.arange(logits.shape[-1], device=logits.device) == self.config.audio_token_id
-        logits = logits.masked_fill(placeholder, torch.finfo(logits.dtype).min)
+        logits[..., self.config.audio_token_id] = torch.finfo(logits.dtype).min
         loss = None
         if labels is not None:
             loss = self.loss_function(logits=logits, labels=labels, vocab_size=logits.shape[-1], **kwargs)
@@ -302,6 +302,24 @@ class AfmPrefixLMForConditionalGeneration(AfmPrefixLMPreTrainedModel, Generation
             for name in self.prefix_input_names:
                 inputs.pop(name, None)
         return inputs
+
+    def _prefill(
+        self,
+        input_ids: torch.Tensor,
+        generation_config: GenerationConfig,
+        model_kwargs: dict[str, Any],
+        *args: Any,
+        **kwargs: Any,
+    ) -> AfmPrefixLMOutput:
+        """As the stock one, but encoder and prompt run once for each example, not for each of its beams or samples."""
+        repeats = max(generation_config.num_beams or 1, generation_config.num_return_sequences or 1)
+        stock = super()._prefill
+        return run_once_per_example(
+            lambda ids, arguments: stock(ids, generation_config, arguments, *args, **kwargs),
+            input_ids,
+            model_kwargs,
+            repeats,
+        )
 
 
 def normalised(embeddings: torch.Tensor) -> torch.Tensor:
