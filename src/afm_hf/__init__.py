@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from .models.processing_clap_afm_captioning import ClapAfmCaptioningProcessor as ClapAfmCaptioningProcessor
     from .models.processing_mellow import MellowProcessor as MellowProcessor
     from .models.processing_pengi import PengiProcessor as PengiProcessor
+    from .models.scoring_afm import score_answers as score_answers
     from .retrieval import AudioIndex as AudioIndex
     from .retrieval import embed_files as embed_files
 
@@ -108,6 +109,7 @@ _HOME = {
     "bundled_model": "hub",
     "embed_files": "retrieval",
     "load_audio": "models.audio_utils",
+    "score_answers": "models.scoring_afm",
 }
 __all__ = sorted([*_HOME, "__version__"])
 

@@ -24,8 +24,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from .hub import ASSETS, bundled_model
 from .models.audio_utils import AudioDecodeError
+from .models.pipeline_audio_inputs import collate_features
 from .models.pipeline_zero_shot_audio_classification import (
-    collate_features,
     embed_audio,
     embed_texts,
     extract_features,

@@ -7,14 +7,13 @@ templates (their mean embedding, as in CLIP); independent labels; long clips by 
 
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, Dataset, IterableDataset
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.pipelines.base import Pipeline
 from transformers.pipelines.pt_utils import PipelineIterator
@@ -22,6 +21,7 @@ from transformers.utils import logging
 
 from .audio_utils import AudioDecodeError, describe_source, load_audio
 from .feature_extraction_afm import TRUNCATIONS
+from .pipeline_audio_inputs import as_inputs, collate_features, load_batches
 
 logger = logging.get_logger(__name__)
 
@@ -92,7 +92,7 @@ class ZeroShotAudioClassificationPipeline(Pipeline):
         """
         if kwargs.get("candidate_labels", self._forward_params.get("candidate_labels")) is None:
             raise ValueError('No labels were given. Pass them as `candidate_labels=["rain", "a dog"]`.')
-        inputs, eager = _as_inputs(audios)
+        inputs, eager = as_inputs(audios)
         outputs = super().__call__(inputs, **kwargs)
         return list(outputs) if eager else outputs
 
@@ -230,14 +230,9 @@ class ZeroShotAudioClassificationPipeline(Pipeline):
     ) -> PipelineIterator:
         """As in the base class, but for the batching: clips of several windows, and no demands on the tokenizer."""
         process = partial(self.preprocess, **preprocess_params)
-        clips: Dataset[Any]
-        if isinstance(inputs, Sized):
-            clips = _Clips(inputs, process)
-        else:
-            clips, num_workers = _ClipStream(inputs, process), min(num_workers, 1)
         if num_workers:
             os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # or each forked worker would warn
-        loader = _Batches(DataLoader(clips, batch_size, num_workers=num_workers, collate_fn=_collate_or_fail))
+        loader = load_batches(inputs, process, collate_features, batch_size, num_workers)
         batches = PipelineIterator(loader, self.forward, forward_params, loader_batch_size=batch_size)
         return PipelineIterator(batches, self.postprocess, postprocess_params)
 
@@ -280,20 +275,6 @@ def extract_features(
     except AudioDecodeError as error:
         # The extractor counts the clips of its batch, which here has but one.
         raise AudioDecodeError(describe_source(audio), error.reason, error.hint) from error
-
-
-def collate_features(items: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
-    """Joins the features of single clips, `(1, ...)` each, to a batch; clips of fewer windows are filled up."""
-    return {key: _join([item[key] for item in items]) for key in items[0]}
-
-
-def _join(tensors: list[torch.Tensor]) -> torch.Tensor:
-    """`(1, windows, ...)` each -> `(batch, most windows, ...)`, filled up with zeros."""
-    if tensors[0].ndim > 1:
-        most = max(tensor.shape[1] for tensor in tensors)
-        fill = [(0, 0) * (tensor.ndim - 2) + (0, most - tensor.shape[1]) for tensor in tensors]
-        tensors = [F.pad(tensor, pad) if pad[-1] else tensor for tensor, pad in zip(tensors, fill, strict=True)]
-    return torch.cat(tensors)
 
 
 def logit_scale(model: Any) -> torch.Tensor | None:
@@ -372,80 +353,6 @@ def as_templates(templates: str | Sequence[str]) -> tuple[str, ...]:
                 f"The template {template!r} has no place for the label. Write one as {{}}, as in {DEFAULT_TEMPLATE!r}."
             )
     return checked
-
-
-def _as_inputs(audios: Any) -> tuple[Any, bool]:
-    """What the base class tells apart (one clip, a `Dataset`, a generator), and whether a list is to be returned."""
-    if isinstance(audios, list | tuple) and audios and isinstance(audios[0], int | float | np.number):
-        return np.asarray(audios, np.float32), False
-    if isinstance(audios, Sequence) and not isinstance(audios, str | bytes | bytearray | memoryview):
-        return _Clips(audios), True
-    if hasattr(audios, "column_names") or isinstance(audios, Dataset):  # of datasets, of torch
-        return (_Clips(audios) if isinstance(audios, Sized) else (clip for clip in audios)), False
-    if isinstance(audios, Iterator) and not hasattr(audios, "read"):
-        return (clip for clip in audios), False
-    return audios, False
-
-
-class _Clips(Dataset[Any]):
-    """Clips by index. A failure is a result: it says which clip it was, and crosses to other processes whole."""
-
-    def __init__(self, clips: Any, process: Callable[[Any], Any] | None = None) -> None:
-        self.clips = clips
-        self.process = process
-
-    def __len__(self) -> int:
-        return len(self.clips)
-
-    def __getitem__(self, index: int) -> Any:
-        clip = self.clips[index]
-        return clip if self.process is None else _process(clip, self.process, index)
-
-
-class _ClipStream(IterableDataset[Any]):
-    """Clips as they come."""
-
-    def __init__(self, clips: Iterable[Any], process: Callable[[Any], Any]) -> None:
-        self.clips = clips
-        self.process = process
-
-    def __iter__(self) -> Iterator[Any]:
-        for index, clip in enumerate(self.clips):
-            yield _process(clip, self.process, index)
-
-
-class _Batches:
-    """The batches of a loader, up to the first that holds a failure, which is raised."""
-
-    def __init__(self, loader: Any) -> None:
-        self.loader = loader
-
-    def __len__(self) -> int:
-        return len(self.loader)
-
-    def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
-        batches = iter(self.loader)
-        failure = None
-        for batch in batches:
-            if isinstance(batch, AudioDecodeError):
-                failure = batch
-                break
-            yield batch
-        del batches  # ends its processes at once; left to the garbage collector they would be waited for
-        if failure is not None:
-            raise failure
-
-
-def _collate_or_fail(items: Sequence[Any]) -> dict[str, torch.Tensor] | AudioDecodeError:
-    failures = (item for item in items if isinstance(item, AudioDecodeError))
-    return next(failures, None) or collate_features(items)
-
-
-def _process(clip: Any, process: Callable[[Any], Any], index: int) -> Any:
-    try:
-        return process(clip)
-    except AudioDecodeError as error:
-        return AudioDecodeError(f"audios[{index}], {error.source}", error.reason, error.hint)
 
 
 __all__ = ["ZeroShotAudioClassificationPipeline"]

@@ -1,0 +1,49 @@
+"""The tiny models that answer in words, each with its processor, and what their pipelines are given."""
+
+import sys
+from pathlib import Path
+
+import soundfile
+from prefix_models import RATE, clips, tiny_model, tiny_processor
+
+sys.path.append(str(Path(__file__).parent / "models"))
+from test_modeling_mellow_adiff import tiny as tiny_pair_model
+
+KINDS = ["clapcap", "pengi", "pengi_no_text_enc", "mellow", "adiff"]
+PAIRS = ["mellow", "adiff"]
+
+
+def parts(kind, max_new_tokens=6):
+    """(model, processor) of one kind; answers are short, and end where the kind's training ended them."""
+    if kind in PAIRS:
+        model, processor = tiny_pair_model(kind)
+    else:
+        model, processor = tiny_model(kind), tiny_processor(kind)
+        model.generation_config.suppress_tokens = [model.config.audio_token_id]
+        model.generation_config.eos_token_id = 256
+        model.generation_config.pad_token_id = 0
+    model.generation_config.max_new_tokens = max_new_tokens
+    return model, processor
+
+
+def prompt_of(kind):
+    """A prompt; CLAPCAP reads none."""
+    return None if kind == "clapcap" else "what is it"
+
+
+def save(kind, folder):
+    """Saves a tiny checkpoint; returns its folder."""
+    model, processor = parts(kind)
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return Path(folder)
+
+
+def write_clips(folder, count=3):
+    """WAV files `00.wav`, ... of noise in different colours; returns their paths."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{index:02d}.wav" for index in range(count)]
+    for path, clip in zip(paths, clips(count), strict=True):
+        soundfile.write(path, clip / 4, RATE, subtype="FLOAT")
+    return [str(path) for path in paths]
