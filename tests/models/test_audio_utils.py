@@ -775,6 +775,21 @@ def test_torchcodec_reads_what_soundfile_cannot(monkeypatch: pytest.MonkeyPatch)
         decode_audio((NASTY / "aac.m4a").read_bytes())
 
 
+def test_the_real_torchcodec() -> None:
+    try:
+        from torchcodec.decoders import AudioDecoder
+    except Exception:  # its wheel may be there and not import
+        pytest.skip("torchcodec does not import")
+    for name in ("aac.m4a", "video_with_audio.mp4", "webm_opus.webm"):
+        waveform = load_audio(NASTY / name, 16_000)
+        assert 29_000 < len(waveform) < 29_200 and 0.6 < np.abs(waveform).max() < 0.7, name
+    with pytest.raises(AudioDecodeError, match="has no audio stream"):
+        load_audio(NASTY / "video_without_audio.mp4", 16_000)
+    np.testing.assert_array_equal(
+        load_audio(AudioDecoder(str(NASTY / "flac.flac")), 16_000), load_audio(NASTY / "flac.flac", 16_000)
+    )
+
+
 @pytest.mark.usefixtures("no_other_decoder")
 def test_torchaudio_backend(monkeypatch: pytest.MonkeyPatch) -> None:
     def load(source: Any) -> tuple[torch.Tensor, int]:

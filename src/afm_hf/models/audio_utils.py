@@ -796,7 +796,9 @@ def _decode_torchcodec(file: _Encoded, part: _Part) -> tuple[Waveform, int]:
     try:
         decoder = decoder_class(file.content)
     except Exception as error:
-        raise AudioDecodeError(file.name, f"torchcodec cannot read it: {_one_line(error)}") from error
+        text = _one_line(error)
+        reason = "it has no audio stream" if "audio stream is unknown" in text else f"torchcodec cannot read it: {text}"
+        raise AudioDecodeError(file.name, reason) from error
     return _from_decoder(decoder, part, file.name)
 
 
