@@ -65,6 +65,7 @@ class AfmCnn14PreTrainedModel(PreTrainedModel):
     main_input_name = "input_features"
     input_modalities = ("audio",)
     supports_gradient_checkpointing = True
+    _supports_sdpa = True  # there is no attention in it: a whole model's choice must not be refused here
     _can_compile_fullgraph = True
     _no_split_modules = ["AfmCnn14Block"]
     _keep_in_fp32_modules_strict = ["bn0"]
