@@ -1,0 +1,1 @@
+"""Adapting a trained model to new sounds without training it anew."""
