@@ -79,6 +79,22 @@ class AfmPrefixLMPreTrainedModel(PreTrainedModel):
     _skip_keys_device_placement = ["past_key_values"]
     _keep_in_fp32_modules_strict = ["bn0"]
 
+    def resize_token_embeddings(self, new_num_tokens: int | None = None, *args: Any, **kwargs: Any) -> nn.Module:
+        """
+        As the stock one: new words come behind the placeholder, which keeps its id.
+
+        Raises:
+            ValueError: if the placeholder would be cut off.
+        """
+        placeholder = self.config.audio_token_id
+        if new_num_tokens is not None and placeholder is not None and new_num_tokens <= placeholder:
+            raise ValueError(
+                f"A vocabulary of {new_num_tokens} words leaves out the audio placeholder, token {placeholder}; resize "
+                f"to {placeholder + 1} or more. (The length of the language model's own tokenizer does not count it; "
+                "take that of the processor's.)"
+            )
+        return super().resize_token_embeddings(new_num_tokens, *args, **kwargs)
+
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
