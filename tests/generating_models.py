@@ -14,16 +14,22 @@ PAIRS = ["mellow", "adiff"]
 
 
 def parts(kind, max_new_tokens=6):
-    """(model, processor) of one kind; answers are short, and end where the kind's training ended them."""
+    """(model, processor) of one kind, whose answers are a few printable letters."""
     if kind in PAIRS:
         model, processor = tiny_pair_model(kind)
     else:
-        model, processor = tiny_model(kind), tiny_processor(kind)
-        model.generation_config.suppress_tokens = [model.config.audio_token_id]
+        model, processor = tiny_model(kind, seed=int(kind == "clapcap")), tiny_processor(kind)
         model.generation_config.eos_token_id = 256
         model.generation_config.pad_token_id = 0
     model.generation_config.max_new_tokens = max_new_tokens
+    model.generation_config.suppress_tokens = [*range(94, 256), model.config.audio_token_id]
     return model, processor
+
+
+def examples(kind, count=3):
+    """Inputs of a pipeline: clips, or pairs for the models with two."""
+    audio = clips(count)
+    return [(audio[i], audio[i - 1]) for i in range(count)] if kind in PAIRS else audio
 
 
 def prompt_of(kind):

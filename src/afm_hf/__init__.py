@@ -52,6 +52,12 @@ if TYPE_CHECKING:
     from .models.modeling_mellow import MellowModel as MellowModel
     from .models.modeling_pengi import PengiForConditionalGeneration as PengiForConditionalGeneration
     from .models.modeling_pengi import PengiModel as PengiModel
+    from .models.pipeline_audio_captioning import AudioCaptioningPipeline as AudioCaptioningPipeline
+    from .models.pipeline_audio_difference import AudioDifferencePipeline as AudioDifferencePipeline
+    from .models.pipeline_audio_question_answering import (
+        AudioQuestionAnsweringPipeline as AudioQuestionAnsweringPipeline,
+    )
+    from .models.pipeline_audio_text_generation import AudioTextGenerationPipeline as AudioTextGenerationPipeline
     from .models.pipeline_zero_shot_audio_classification import (
         ZeroShotAudioClassificationPipeline as ZeroShotAudioClassificationPipeline,
     )
@@ -76,8 +82,12 @@ _HOME = {
     "AfmFeatureExtractor": "models.feature_extraction_afm",
     "AfmHtsatConfig": "models.configuration_afm_htsat",
     "AfmHtsatModel": "models.modeling_afm_htsat",
+    "AudioCaptioningPipeline": "models.pipeline_audio_captioning",
     "AudioDecodeError": "models.audio_utils",
+    "AudioDifferencePipeline": "models.pipeline_audio_difference",
     "AudioIndex": "retrieval",
+    "AudioQuestionAnsweringPipeline": "models.pipeline_audio_question_answering",
+    "AudioTextGenerationPipeline": "models.pipeline_audio_text_generation",
     "ClapAfmAudioConfig": "models.configuration_clap_afm",
     "ClapAfmAudioModel": "models.modeling_clap_afm",
     "ClapAfmAudioModelWithProjection": "models.modeling_clap_afm",
@@ -238,27 +248,67 @@ def _register_processors() -> None:
 class _LazyTask(dict[str, Any]):
     """A pipeline's task whose class, registered by name, is imported when it is asked for.
 
-    The class's own module imports transformers' pipelines, and must be whole by then.
+    The class's own module imports transformers' pipelines, and must be whole by then. Who asks for the default model is
+    told what it is.
     """
 
     def __getitem__(self, key: str) -> Any:
         value = super().__getitem__(key)
+        if key == "default":
+            _introduce_bundled(value["model"][0])
         return _public(value) if key == "impl" else value
 
 
+# Bundled checkpoints that are the default of a task, and how to get the official one.
+_BUNDLED = {
+    "clap-tiny": ("CLAP", "convert_msclap.py"),
+    "pengi-tiny": ("Pengi", "convert_pengi.py"),
+    "adiff-tiny": ("ADIFF", "convert_adiff.py"),
+}
+
+
+def _introduce_bundled(folder: str) -> None:
+    """Says once what a bundled default model is good for.
+
+    Raises:
+        ValueError: if it is not in this installation.
+    """
+    from pathlib import Path
+
+    from transformers.utils import logging
+
+    name = Path(folder).name
+    official, script = _BUNDLED[name]
+    convert = f"convert the official checkpoint of {official} (`conversions/{script}`) and pass its folder as the model"
+    if not (Path(folder) / "config.json").is_file():
+        raise ValueError(f"The default model {name!r} is not bundled with this installation of afm-hf: {convert}.")
+    logging.get_logger(__name__).warning_once(
+        f"{name} is a tiny demonstration model that comes with afm-hf: it knows little, and is often wrong. For real "
+        f"use {convert}."
+    )
+
+
 def _register_pipelines() -> None:
-    from transformers import AutoModel
+    from transformers import AutoModel, AutoModelForMultimodalLM
     from transformers.pipelines import PIPELINE_REGISTRY
 
     from .hub import ASSETS  # not `bundled_model`: transformers must import even where the checkpoint is missing
 
-    # Ours takes the place of the stock one under the same task name: same arguments, same results, for any model.
-    PIPELINE_REGISTRY.supported_tasks["zero-shot-audio-classification"] = _LazyTask(
-        impl="ZeroShotAudioClassificationPipeline",
-        pt=(AutoModel,),
-        default={"model": (str(ASSETS / "clap-tiny"), "main")},
-        type="multimodal",
-    )
+    def register(task: str, implementation: str, auto_class: type, model: str) -> None:
+        PIPELINE_REGISTRY.supported_tasks[task] = _LazyTask(
+            impl=implementation,
+            pt=(auto_class,),
+            default={"model": (str(ASSETS / model), "main")},
+            type="multimodal",
+        )
+
+    # Takes the place of the stock one under the same task name: same arguments, same results, for any model.
+    register("zero-shot-audio-classification", "ZeroShotAudioClassificationPipeline", AutoModel, "clap-tiny")
+    language = AutoModelForMultimodalLM
+    register("audio-text-generation", "AudioTextGenerationPipeline", language, "pengi-tiny")
+    register("audio-captioning", "AudioCaptioningPipeline", language, "pengi-tiny")
+    register("audio-question-answering", "AudioQuestionAnsweringPipeline", language, "pengi-tiny")
+    register("audio-difference", "AudioDifferencePipeline", language, "adiff-tiny")
 
 
 def _mistrust_broken_packages() -> None:
