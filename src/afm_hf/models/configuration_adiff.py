@@ -1,6 +1,6 @@
 """Configuration of ADIFF."""
 
-from typing import Any
+from typing import Any, Literal
 
 from huggingface_hub.dataclasses import strict
 
@@ -18,7 +18,9 @@ class AdiffConfig(AfmPrefixLMConfig):
         projection_dim (`int`, *optional*, defaults to 1024): Width of the audio embeddings that are mapped.
         projection_dropout (`float`, *optional*, defaults to 0.5): Dropout of the projection.
         prefix_length (`int`, *optional*, defaults to 40): Vectors of each clip, and of the prompt.
-        mapper_layers, mapper_heads (`int`, *optional*, default to 4 and 8): Of the three mappers.
+        mapper (`str`, *optional*, defaults to `"transformer"`):
+            How clips and prompt become prefix vectors: `"transformer"` (the released one) or `"linear"`.
+        mapper_layers, mapper_heads (`int`, *optional*, default to 4 and 8): Of the three transformers.
         mapper_mlp_ratio (`float`, *optional*, defaults to 2.0): Width of the MLPs, also in the cross-projection.
         use_separator (`bool`, *optional*, defaults to `True`): Whether a word's vector stands between the clips.
         separator_token_id (`int`, *optional*): That word; the one before the placeholder (`<|endoftext|>`) by default.
@@ -31,6 +33,7 @@ class AdiffConfig(AfmPrefixLMConfig):
     projection_dim: int = 1024
     projection_dropout: float | int = 0.5
     prefix_length: int = 40
+    mapper: Literal["transformer", "linear"] = "transformer"
     mapper_layers: int = 4
     mapper_heads: int = 8
     mapper_mlp_ratio: float | int = 2.0
@@ -45,10 +48,10 @@ class AdiffConfig(AfmPrefixLMConfig):
         if self.separator_token_id is None:
             self.separator_token_id = max(0, (self.audio_token_id or 0) - 1)
 
-    @property
-    def num_placeholders(self) -> int:
-        """Vectors of both clips, the separator and the prompt."""
-        return 3 * self.prefix_length + int(self.use_separator)
+    def _part_lengths(self) -> dict[str, int]:
+        separator = {"separator": 1} if self.use_separator else {}
+        length = self.prefix_length
+        return {"first audio": length, **separator, "second audio": length, "prompt": length}
 
 
 __all__ = ["AdiffConfig"]

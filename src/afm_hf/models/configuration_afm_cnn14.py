@@ -26,6 +26,11 @@ class AfmCnn14Config(PreTrainedConfig):
             Dropout after every block.
         dropout (`float`, *optional*, defaults to 0.5):
             Dropout before and after the last linear layer.
+        use_clipwise_head (`bool`, *optional*, defaults to `False`):
+            Whether the AudioSet classifier (`fc_audioset`) exists, which gives the classes' probabilities for the whole
+            clip. Mellow needs it; for CLAP it would only be unused parameters.
+        num_classes (`int`, *optional*, defaults to 527):
+            Classes of that head (AudioSet's 527).
         apply_spec_augment (`bool`, *optional*, defaults to `False`):
             Mask stripes of time and frequency in training mode.
         mask_time_width, mask_time_stripes (`int`, *optional*, default to 64 and 2):
@@ -43,6 +48,8 @@ class AfmCnn14Config(PreTrainedConfig):
     hidden_size: int = 2048
     conv_dropout: float | int = 0.2
     dropout: float | int = 0.5
+    use_clipwise_head: bool = False
+    num_classes: int = 527
     apply_spec_augment: bool = False
     mask_time_width: int = 64
     mask_time_stripes: int = 2
@@ -69,6 +76,12 @@ class AfmCnn14Config(PreTrainedConfig):
         for size in self.pool_sizes:
             product *= size
         return product
+
+    def num_steps(self, frames: int) -> int:
+        """Steps of the last feature map for a spectrogram of `frames` (31 for 10 s at 32 kHz)."""
+        for size in self.pool_sizes:
+            frames //= size
+        return frames
 
 
 __all__ = ["AfmCnn14Config"]

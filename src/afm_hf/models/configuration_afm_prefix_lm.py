@@ -55,5 +55,23 @@ class AfmPrefixLMConfig(PreTrainedConfig):
         """Words of the language model and the placeholder."""
         return self.text_config.vocab_size
 
+    @property
+    def prefix_parts(self) -> dict[str, tuple[int, int]]:
+        """What the prefix vectors stand for: the name of each part, its first vector and the one behind its last."""
+        spans, start = {}, 0
+        for name, length in self._part_lengths().items():
+            spans[name] = (start, start + length)
+            start += length
+        return spans
+
+    @property
+    def num_placeholders(self) -> int:
+        """Prefix vectors of an example, each of which takes the place of a placeholder."""
+        return sum(self._part_lengths().values())
+
+    def _part_lengths(self) -> dict[str, int]:
+        """Vectors of each part of the prefix, in its order."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what its prefix consists of.")
+
 
 __all__ = ["AfmPrefixLMConfig"]

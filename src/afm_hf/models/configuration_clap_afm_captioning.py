@@ -32,5 +32,8 @@ class ClapAfmCaptioningConfig(AfmPrefixLMConfig):
     mapper_heads: int = 8
     mapper_mlp_ratio: float | int = 2.0
 
+    def _part_lengths(self) -> dict[str, int]:
+        return {"audio": self.prefix_length}
+
 
 __all__ = ["ClapAfmCaptioningConfig"]

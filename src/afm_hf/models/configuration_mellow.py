@@ -31,18 +31,26 @@ class MellowConfig(AfmPrefixLMConfig):
     r"""
     Configuration of a [`MellowForCausalLM`]; see [`AfmPrefixLMConfig`] for the parts not named here.
 
+    The paper's ablations are `text_config={"model_type": "gpt2", "vocab_size": 50258}`, the values of `projection`,
+    and `audio_config={"model_type": "afm_cnn14", "use_clipwise_head": True}`.
+
     Args:
-        audio_config (`dict` or `PreTrainedConfig`, *optional*): HTSAT with `use_framewise_head`.
+        audio_config (`dict` or `PreTrainedConfig`, *optional*):
+            HTSAT with `use_framewise_head`, or Cnn14 with `use_clipwise_head`.
         text_config (`dict` or `PreTrainedConfig`, *optional*): SmolLM2-135M by default.
         projection (`str`, *optional*, defaults to `"mlp"`):
             How audio vectors get the width of the language model: `"mlp"` as released ([`AfmProjection`]), `"linear"`,
             or `"transformer"`, which lets a transformer run over the pooled vectors of a clip after a linear layer.
         projection_dropout (`float`, *optional*, defaults to 0.5): Dropout of the `"mlp"`.
         projection_layers, projection_heads (`int`, *optional*, default to 4 and 8): Of the `"transformer"`.
-        downsampling (`int`, *optional*, defaults to 8): Frame vectors that are averaged to one.
+        downsampling (`int`, *optional*):
+            Frame vectors that are averaged to one. By default 8, and 1 with Cnn14, which has but 31 for a clip.
+        clip_frames (`int`, *optional*, defaults to 1001):
+            Log-mel frames of a clip, as the feature extractor makes them (10 s at 32 kHz). Cnn14 gives as many vectors
+            as they have steps; HTSAT stretches every clip to its `max_frames`, and so does not read this.
 
     Raises:
-        ValueError: if the encoder has no frame-wise head, or `downsampling` leaves no vector.
+        ValueError: if the encoder lacks the head that Mellow hears through, or `downsampling` leaves no vector.
     """
 
     model_type = "afm_mellow"
@@ -57,31 +65,53 @@ class MellowConfig(AfmPrefixLMConfig):
     projection_dropout: float | int = 0.5
     projection_layers: int = 4
     projection_heads: int = 8
-    downsampling: int = 8
+    downsampling: int | None = None
+    clip_frames: int = 1001
 
     def __post_init__(self, **kwargs: Any) -> None:
         super().__post_init__(**kwargs)
-        if not getattr(self.audio_config, "use_framewise_head", False):
-            raise ValueError(
-                "Mellow hears the frames' class probabilities, but its `audio_config` (model type "
-                f"{self.audio_config.model_type!r}) has no frame-wise head; use "
-                "`AfmHtsatConfig(use_framewise_head=True)`."
-            )
-        if not 0 < self.downsampling <= self.audio_config.max_frames:
+        self._check_encoder()
+        if self.downsampling is None:
+            self.downsampling = 8 if self.hears_framewise else 1
+        if not 0 < self.downsampling <= self.encoder_frames:
             raise ValueError(
                 f"`downsampling` is {self.downsampling}; it must be between 1 and the encoder's "
-                f"{self.audio_config.max_frames} frames."
+                f"{self.encoder_frames} frames."
             )
+
+    def _check_encoder(self) -> None:
+        if self.hears_framewise or getattr(self.audio_config, "use_clipwise_head", False):
+            return
+        raise ValueError(
+            "Mellow hears class probabilities: the frames' of HTSAT or the clip's of Cnn14. But its `audio_config` "
+            f"(model type {self.audio_config.model_type!r}) has no frame-wise head and no clip-wise one; use "
+            "`AfmHtsatConfig(use_framewise_head=True)` or `AfmCnn14Config(use_clipwise_head=True)`."
+        )
+
+    @property
+    def hears_framewise(self) -> bool:
+        """Whether the frames' class probabilities are heard (HTSAT), or the clip's and the last feature map (Cnn14)."""
+        return bool(getattr(self.audio_config, "use_framewise_head", False))
+
+    @property
+    def encoder_width(self) -> int:
+        """Width of the encoder's vectors before the projection."""
+        return int(self.audio_config.hidden_size if self.hears_framewise else self.audio_config.block_channels[-1])
+
+    @property
+    def encoder_frames(self) -> int:
+        """Vectors that the encoder gives beside that of the whole clip."""
+        if self.hears_framewise:
+            return int(self.audio_config.max_frames)
+        return int(self.audio_config.num_steps(self.clip_frames))
 
     @property
     def audio_length(self) -> int:
         """Vectors of one clip: one for the whole, and the pooled frames."""
-        return 1 + int(self.audio_config.max_frames) // self.downsampling
+        return 1 + self.encoder_frames // (self.downsampling or 1)
 
-    @property
-    def num_placeholders(self) -> int:
-        """Vectors of both clips."""
-        return 2 * self.audio_length
+    def _part_lengths(self) -> dict[str, int]:
+        return {"first audio": self.audio_length, "second audio": self.audio_length}
 
 
 __all__ = ["MellowConfig"]

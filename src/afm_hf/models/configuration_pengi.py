@@ -1,6 +1,6 @@
 """Configuration of Pengi."""
 
-from typing import Any
+from typing import Any, Literal
 
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig
@@ -22,7 +22,9 @@ class PengiConfig(AfmPrefixLMConfig):
         projection_dim (`int`, *optional*, defaults to 1024): Width of the embeddings that are mapped.
         projection_dropout (`float`, *optional*, defaults to 0.5): Dropout in the projections.
         prefix_length (`int`, *optional*, defaults to 40): Prefix vectors of the audio, and as many of the prompt.
-        mapper_layers, mapper_heads (`int`, *optional*, default to 4 and 8): Layers and heads of both mappers.
+        mapper (`str`, *optional*, defaults to `"transformer"`):
+            How audio and prompt become prefix vectors: `"transformer"` (the released one) or `"linear"`.
+        mapper_layers, mapper_heads (`int`, *optional*, default to 4 and 8): Layers and heads of both transformers.
         mapper_mlp_ratio (`float`, *optional*, defaults to 2.0): Width of their MLPs.
         normalize_prompt (`bool`, *optional*, defaults to `True`):
             Whether the text encoder's embedding gets length 1 before it is mapped. The released training code does
@@ -51,16 +53,15 @@ class PengiConfig(AfmPrefixLMConfig):
     projection_dim: int = 1024
     projection_dropout: float | int = 0.5
     prefix_length: int = 40
+    mapper: Literal["transformer", "linear"] = "transformer"
     mapper_layers: int = 4
     mapper_heads: int = 8
     mapper_mlp_ratio: float | int = 2.0
     # Parity: the released wrapper answers with False.
     normalize_prompt: bool = True
 
-    @property
-    def num_placeholders(self) -> int:
-        """Prefix vectors of audio and prompt together."""
-        return 2 * self.prefix_length
+    def _part_lengths(self) -> dict[str, int]:
+        return {"audio": self.prefix_length, "prompt": self.prefix_length}
 
 
 __all__ = ["PengiConfig"]

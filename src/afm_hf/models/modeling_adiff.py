@@ -12,7 +12,7 @@ import torch
 from transformers.cache_utils import Cache
 
 from .configuration_adiff import AdiffConfig
-from .modeling_afm_common import AfmMapperTransformer, AfmProjection, AfmTransformerMapper
+from .modeling_afm_common import AfmMapperTransformer, AfmProjection, build_mapper
 from .modeling_afm_prefix_lm import (
     AfmPrefixLMForConditionalGeneration,
     AfmPrefixLMModel,
@@ -32,25 +32,14 @@ class AdiffModel(AfmPrefixLMModel):
         self.audio_projection = AfmProjection(
             config.audio_config.hidden_size, config.projection_dim, config.projection_dropout
         )
-        self.first_mapper = self._mapper(config, config.projection_dim)
-        self.second_mapper = self._mapper(config, config.projection_dim)
-        self.prompt_mapper = self._mapper(config, None)
+        self.first_mapper = build_mapper(config, config.projection_dim)
+        self.second_mapper = build_mapper(config, config.projection_dim)
+        self.prompt_mapper = build_mapper(config, None)
         if config.use_cross_projection:
             self.cross_projection = AfmMapperTransformer(
                 config.hidden_size, config.cross_layers, config.cross_heads, config.mapper_mlp_ratio
             )
         self.post_init()
-
-    @staticmethod
-    def _mapper(config: AdiffConfig, input_dim: int | None) -> AfmTransformerMapper:
-        return AfmTransformerMapper(
-            config.hidden_size,
-            input_dim,
-            config.prefix_length,
-            config.mapper_layers,
-            config.mapper_heads,
-            config.mapper_mlp_ratio,
-        )
 
     def get_audio_embeddings(self, input_features: torch.Tensor) -> torch.Tensor:
         """Log-mels `(clips, 1, frames, mels)` -> `(clips, projection_dim)`, not normalised."""

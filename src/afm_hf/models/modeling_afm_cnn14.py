@@ -2,7 +2,7 @@
 
 Kong et al., "PANNs: Large-Scale Pretrained Audio Neural Networks for Audio Pattern Recognition" (2020). Differences to
 the official code: the front-end lives in the feature extractor, the batch norm over mel bands stays in fp32, the
-AudioSet classifier is left out (no system of the thesis uses it), and the sizes are a config.
+AudioSet classifier is there only where it is used (Mellow's ablation), and the sizes are a config.
 """
 
 from dataclasses import dataclass
@@ -30,12 +30,15 @@ class AfmCnn14ModelOutput(ModelOutput):
             Last feature map, averaged over frequency; one step is `prod(pool_sizes)` frames (32 officially).
         pooler_output (`torch.Tensor` of shape `(batch, hidden_size)`):
             Maximum plus mean over time, through `fc1` and ReLU: the official `embedding`.
+        clipwise_output (`torch.Tensor` of shape `(batch, num_classes)`, *optional*):
+            Probabilities of the AudioSet classes, if `config.use_clipwise_head`.
         hidden_states (`tuple(torch.Tensor)`, *optional*):
             Input and output of every block, `(batch, channels, frames, mels)`.
     """
 
     last_hidden_state: torch.Tensor | None = None
     pooler_output: torch.Tensor | None = None
+    clipwise_output: torch.Tensor | None = None
     hidden_states: tuple[torch.Tensor, ...] | None = None
 
 
@@ -101,6 +104,8 @@ class AfmCnn14Model(AfmCnn14PreTrainedModel):
         )
         self.dropout = nn.Dropout(config.dropout)
         self.fc1 = nn.Linear(channels[-1], config.hidden_size)
+        if config.use_clipwise_head:
+            self.fc_audioset = nn.Linear(config.hidden_size, config.num_classes)
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
@@ -137,8 +142,11 @@ class AfmCnn14Model(AfmCnn14PreTrainedModel):
             hidden_states = block(hidden_states, **kwargs)
         steps = hidden_states.mean(dim=3).transpose(1, 2)  # (batch, 2048, frames / 32, 2) -> (batch, frames / 32, 2048)
         pooled = steps.amax(dim=1) + steps.mean(dim=1)  # (batch, 2048)
-        embedding = self.dropout(F.relu(self.fc1(self.dropout(pooled))))
-        return AfmCnn14ModelOutput(last_hidden_state=steps, pooler_output=embedding)
+        latent = F.relu(self.fc1(self.dropout(pooled)))
+        clipwise = torch.sigmoid(self.fc_audioset(latent)) if self.config.use_clipwise_head else None
+        return AfmCnn14ModelOutput(
+            last_hidden_state=steps, pooler_output=self.dropout(latent), clipwise_output=clipwise
+        )
 
 
 __all__ = ["AfmCnn14Model", "AfmCnn14ModelOutput", "AfmCnn14PreTrainedModel"]

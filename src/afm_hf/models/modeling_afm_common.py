@@ -1,5 +1,7 @@
 """Parts that several models share: projection, mappers to prefixes, batch norm over mel bands, SpecAugment."""
 
+from typing import Any
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -266,3 +268,57 @@ class AfmTransformerMapper(nn.Module):
         constants = self.prefix_const.expand(len(embeddings), -1, -1)
         mapped = self.transformer(torch.cat([embeddings, constants], dim=1))
         return mapped[:, -self.prefix_length :]
+
+
+class AfmLinearMapper(nn.Module):
+    """
+    The papers' simplest way from an embedding to a prefix: one linear layer.
+
+    Args:
+        dim (`int`): Width of the language model.
+        input_dim (`int`, *optional*): Width of a single input embedding; without it the input is a sequence already,
+            and each of its vectors is mapped by itself.
+        prefix_length (`int`): Vectors of the prefix.
+    """
+
+    def __init__(self, dim: int, input_dim: int | None, prefix_length: int = 40) -> None:
+        super().__init__()
+        self.prefix_length = prefix_length
+        self.is_sequence = input_dim is None
+        self.linear = nn.Linear(dim, dim) if input_dim is None else nn.Linear(input_dim, prefix_length * dim)
+
+    def forward(self, embeddings: torch.Tensor) -> torch.Tensor:
+        """
+        `(batch, input_dim)`, or `(batch, prefix_length, dim)` for sequences -> `(batch, prefix_length, dim)`.
+
+        Raises:
+            ValueError: if a sequence is not as long as the prefix.
+        """
+        if not self.is_sequence:
+            return self.linear(embeddings).unflatten(-1, (self.prefix_length, -1))
+        if embeddings.shape[1] != self.prefix_length:
+            raise ValueError(
+                f"The prompt has {embeddings.shape[1]} tokens, but a linear mapper makes one of the prefix's "
+                f"{self.prefix_length} vectors of each. Set the processor's `prompt_length` to {self.prefix_length}."
+            )
+        return self.linear(embeddings)
+
+
+def build_mapper(config: Any, input_dim: int | None) -> nn.Module:
+    """
+    The mapper that a model's config describes, `"transformer"` or `"linear"`.
+
+    Args:
+        config: With `mapper`, `hidden_size`, `prefix_length`, `mapper_layers`, `mapper_heads`, `mapper_mlp_ratio`.
+        input_dim (`int`, *optional*): Width of a single input embedding; `None` for a sequence of words' vectors.
+    """
+    if config.mapper == "linear":
+        return AfmLinearMapper(config.hidden_size, input_dim, config.prefix_length)
+    return AfmTransformerMapper(
+        config.hidden_size,
+        input_dim,
+        config.prefix_length,
+        config.mapper_layers,
+        config.mapper_heads,
+        config.mapper_mlp_ratio,
+    )

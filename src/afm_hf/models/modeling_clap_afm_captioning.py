@@ -10,11 +10,10 @@ clip.
 from typing import Any
 
 import torch
-from torch import nn
 from transformers.cache_utils import Cache
 
 from .configuration_clap_afm_captioning import ClapAfmCaptioningConfig
-from .modeling_afm_common import AfmProjection, AfmTransformerMapper, average_windows, flatten_windows
+from .modeling_afm_common import AfmProjection, average_windows, build_mapper, flatten_windows
 from .modeling_afm_prefix_lm import (
     AfmPrefixLMForConditionalGeneration,
     AfmPrefixLMModel,
@@ -34,21 +33,7 @@ class ClapAfmCaptioningModel(AfmPrefixLMModel):
         self.audio_projection = AfmProjection(
             config.audio_config.hidden_size, config.projection_dim, config.projection_dropout
         )
-        self.audio_mapper: nn.Module
-        if config.mapper == "transformer":
-            self.audio_mapper = AfmTransformerMapper(
-                config.hidden_size,
-                config.projection_dim,
-                config.prefix_length,
-                config.mapper_layers,
-                config.mapper_heads,
-                config.mapper_mlp_ratio,
-            )
-        else:
-            self.audio_mapper = nn.Sequential(
-                nn.Linear(config.projection_dim, config.prefix_length * config.hidden_size),
-                nn.Unflatten(-1, (config.prefix_length, config.hidden_size)),
-            )
+        self.audio_mapper = build_mapper(config, config.projection_dim)
         self.post_init()
 
     def get_prefix(

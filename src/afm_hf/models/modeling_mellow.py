@@ -25,27 +25,49 @@ class MellowModel(AfmPrefixLMModel):
 
     def __init__(self, config: MellowConfig) -> None:
         super().__init__(config)
-        audio, width = config.audio_config, config.hidden_size
-        self.frame_projection = nn.Linear(audio.num_classes, audio.hidden_size)  # the authors' `c2l`
+        heard, width = config.encoder_width, config.hidden_size
+        class_projection = nn.Linear(config.audio_config.num_classes, heard)  # the authors' `c2l`
+        if config.hears_framewise:
+            self.frame_projection = class_projection
+        else:
+            self.clip_projection = class_projection
         self.audio_projection: nn.Module
         if config.projection == "mlp":
-            self.audio_projection = AfmProjection(audio.hidden_size, width, config.projection_dropout)
+            self.audio_projection = AfmProjection(heard, width, config.projection_dropout)
         else:
-            self.audio_projection = AfmProjectionLinear(audio.hidden_size, width)
+            self.audio_projection = AfmProjectionLinear(heard, width)
         if config.projection == "transformer":
             self.audio_mapper = AfmMapperTransformer(width, config.projection_layers, config.projection_heads)
         self.post_init()
 
     def get_audio_tokens(self, input_features: torch.Tensor) -> torch.Tensor:
-        """Log-mels `(clips, 1, frames, mels)` -> `(clips, 1 + max_frames, hidden_size)`: the clip, then its frames."""
+        """Log-mels `(clips, 1, frames, mels)` -> `(clips, 1 + frames, hidden_size)`: the clip, then its frames.
+
+        HTSAT's frames are class probabilities, made as wide as its embedding of the clip. Cnn14's are its last feature
+        map, and what is made as wide as they are is the class probabilities of the clip.
+        """
         heard = self.audio_tower(input_features)
-        clip = heard.pooler_output[:, None]  # (clips, 1, 768)
-        frames = self.frame_projection(heard.framewise_output.to(self.frame_projection.weight.dtype))
-        return self.audio_projection(torch.cat([clip.to(frames.dtype), frames], dim=1))
+        dtype = next(self.audio_projection.parameters()).dtype
+        if self.config.hears_framewise:
+            clip, frames = heard.pooler_output, self.frame_projection(heard.framewise_output.to(dtype))
+        else:
+            clip, frames = self.clip_projection(heard.clipwise_output.to(dtype)), heard.last_hidden_state
+        return self.audio_projection(torch.cat([clip[:, None].to(dtype), frames.to(dtype)], dim=1))
 
     def pool(self, audio_tokens: torch.Tensor) -> torch.Tensor:
-        """`(clips, 1 + max_frames, hidden_size)` -> `(clips, audio_length, hidden_size)`: frames are averaged."""
-        frames = F.avg_pool1d(audio_tokens[:, 1:].transpose(1, 2), self.config.downsampling).transpose(1, 2)
+        """`(clips, 1 + frames, hidden_size)` -> `(clips, audio_length, hidden_size)`: frames are averaged.
+
+        Raises:
+            ValueError: if the clips are not as long as `config.clip_frames` says (Cnn14 only).
+        """
+        if audio_tokens.shape[1] != 1 + self.config.encoder_frames:
+            raise ValueError(
+                f"The encoder gives {audio_tokens.shape[1] - 1} vectors for these clips, but the config says "
+                f"{self.config.encoder_frames}, for clips of {self.config.clip_frames} log-mel frames. Set "
+                "`clip_frames` to what the feature extractor makes."
+            )
+        downsampling = self.config.downsampling or 1
+        frames = F.avg_pool1d(audio_tokens[:, 1:].transpose(1, 2), downsampling).transpose(1, 2)
         return torch.cat([audio_tokens[:, :1], frames], dim=1)
 
     def get_prefix(self, input_features: torch.Tensor, **kwargs: Any) -> torch.Tensor:

@@ -15,7 +15,7 @@ from transformers import AutoModel
 from transformers.cache_utils import Cache
 
 from .configuration_pengi import PengiConfig
-from .modeling_afm_common import AfmProjection, AfmTransformerMapper, average_windows, flatten_windows
+from .modeling_afm_common import AfmProjection, average_windows, build_mapper, flatten_windows
 from .modeling_afm_prefix_lm import (
     AfmPrefixLMForConditionalGeneration,
     AfmPrefixLMModel,
@@ -35,9 +35,9 @@ class PengiModel(AfmPrefixLMModel):
         self.audio_projection = AfmProjection(
             config.audio_config.hidden_size, config.projection_dim, config.projection_dropout
         )
-        self.audio_mapper = self._mapper(config, config.projection_dim)
+        self.audio_mapper = build_mapper(config, config.projection_dim)
         encoder = config.text_encoder_config
-        self.prompt_mapper = self._mapper(config, None if encoder is None else config.projection_dim)
+        self.prompt_mapper = build_mapper(config, None if encoder is None else config.projection_dim)
         if encoder is not None:
             self.prompt_encoder = AutoModel.from_config(encoder)
             self.prompt_text_projection = nn.Linear(encoder.hidden_size, encoder.projection_dim, bias=False)
@@ -45,17 +45,6 @@ class PengiModel(AfmPrefixLMModel):
                 encoder.projection_dim, config.projection_dim, config.projection_dropout
             )
         self.post_init()
-
-    @staticmethod
-    def _mapper(config: PengiConfig, input_dim: int | None) -> AfmTransformerMapper:
-        return AfmTransformerMapper(
-            config.hidden_size,
-            input_dim,
-            config.prefix_length,
-            config.mapper_layers,
-            config.mapper_heads,
-            config.mapper_mlp_ratio,
-        )
 
     def freeze_text_encoder(self) -> None:
         """No gradients for the encoder of the prompt, as in the released training; nothing to do without one."""

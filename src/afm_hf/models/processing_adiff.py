@@ -59,7 +59,7 @@ class AdiffProcessor(AfmPairProcessor):
                     f"`text` of example {index} is {prompt!r}, but ADIFF needs a prompt, "
                     f"for example {self.tier_prompts[0]!r}."
                 )
-            rows.append(self.encode(prompt + self.prompt_suffix)[: self.prompt_length])
+            rows.append(self.cut_prompt(self.encode(prompt + self.prompt_suffix), self.prompt_length))
         rows.append([self.pad_id] * self.prompt_length)  # sets the length, and is taken away again
         return {"prompt_input_ids": pad(rows, self.pad_id, "right")[:-1]}
 

@@ -5,14 +5,19 @@ A row of `input_ids` is what the model was trained on: the prefix as placeholder
 and, for training, the answer with its end. Subclasses say what stands in front of the answer.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.processing_utils import ProcessorMixin
+from transformers.utils import logging
 
+from .audio_utils import AudioDecodeError
 from .feature_extraction_afm import as_clips
+
+logger = logging.get_logger(__name__)
 
 AUDIO_TOKEN = "<|audio|>"
 IGNORED = -100
@@ -86,7 +91,9 @@ class AfmPrefixLMProcessor(ProcessorMixin):
             `input_features`, `labels` if there are answers, and what else the model reads.
 
         Raises:
-            ValueError: if there is no audio, or if numbers of clips, prompts and answers do not fit.
+            AudioDecodeError: (a `ValueError`) for audio that cannot be used; it names the clip.
+            ValueError: if there is no audio, a text is no string, or if numbers of clips, prompts and answers do not
+                fit.
         """
         if audio is None:
             raise ValueError(f"{type(self).__name__} needs `audio`.")
@@ -138,16 +145,74 @@ class AfmPrefixLMProcessor(ProcessorMixin):
         """Ids of `text`, with nothing added."""
         return self.tokenizer(text, add_special_tokens=False)["input_ids"]
 
-    def decode_answers(self, sequences: torch.Tensor, input_ids: torch.Tensor) -> list[str]:
+    def cut_prompt(self, ids: list[int], length: int) -> list[int]:
+        """The first `length` ids of a prompt, as in the released code; warns once if that is not all of them."""
+        if len(ids) > length:
+            logger.warning_once(
+                f"A prompt has {len(ids)} tokens, but the model reads {length} (`prompt_length`): the rest is cut off, "
+                "as in the authors' code. Make it shorter."
+            )
+        return ids[:length]
+
+    @property
+    def stop_token_ids(self) -> list[int]:
+        """What ends an answer: the end token, and the first token of `answer_suffix`, at which the authors stop."""
+        ends = [self.tokenizer.eos_token_id, *self.encode(self.answer_suffix)[:1]]
+        return [token for token in dict.fromkeys(ends) if token is not None]
+
+    def decode_answers(
+        self, sequences: torch.Tensor, input_ids: torch.Tensor, stop_token_ids: Sequence[int] | None = None
+    ) -> list[str]:
         """
-        The generated text behind the prompt.
+        The generated text behind the prompt, up to its end.
+
+        Where a real word is the pad token (`!`), only the padding behind the end is left out: "look out!" keeps its
+        last word.
 
         Args:
             sequences (`torch.Tensor` of shape `(batch * sequences, tokens)`): What `generate` returned.
             input_ids (`torch.Tensor` of shape `(batch, tokens)`): What it was given.
+            stop_token_ids (`list[int]`, *optional*):
+                The `eos_token_id`s that `generate` was given, if they were others than the authors'.
+
+        Returns:
+            `list[str]`: One text for each sequence, without spaces around it.
         """
-        new = sequences[:, input_ids.shape[1] :]
-        return [text.strip() for text in self.tokenizer.batch_decode(new, skip_special_tokens=True)]
+        new = sequences[:, input_ids.shape[1] :].tolist()
+        bare = [_without_run(row, self.pad_id) for row in new]
+        longest = max(map(len, bare), default=0)
+        ends = set(self.stop_token_ids if stop_token_ids is None else stop_token_ids)
+        cuts = ends if stop_token_ids is not None else {self.tokenizer.eos_token_id}
+        answers = []
+        for row, words in zip(new, bare, strict=True):
+            # Rows are only filled up behind an end: a known one, or one that let the others of the batch go on.
+            is_filled = bool(words and words[-1] in ends) or (stop_token_ids is None and len(words) < longest)
+            kept = words if is_filled else row
+            end = next((place for place, token in enumerate(kept) if token in cuts), len(kept))
+            answers.append(self._to_text(kept[:end]).strip())
+        return answers
+
+    def _to_text(self, ids: list[int]) -> str:
+        """Text of token ids, without special tokens; the pad token counts as the word that it is."""
+        special = set(self.tokenizer.all_special_ids) - {self.tokenizer.pad_token_id} | {self.audio_token_id}
+        if self.tokenizer.pad_token_id == self.tokenizer.eos_token_id:
+            special.add(self.tokenizer.eos_token_id)
+        return self.tokenizer.decode([token for token in ids if token not in special])
+
+    def post_process_multimodal_output(
+        self,
+        generated_outputs: Any,
+        skip_special_tokens: bool = True,
+        generation_mode: str | None = None,
+        **kwargs: Any,
+    ) -> list[str]:
+        """For transformers' pipelines: the stock one, but a pad token in the text is a word; see `decode_answers`."""
+        if generation_mode not in (None, "text") or not skip_special_tokens:
+            return super().post_process_multimodal_output(
+                generated_outputs, skip_special_tokens=skip_special_tokens, generation_mode=generation_mode, **kwargs
+            )
+        rows = torch.atleast_2d(torch.as_tensor(generated_outputs)).tolist()
+        return [self._to_text(_without_padding(row, self.pad_id, set(self.stop_token_ids))) for row in rows]
 
     @property
     def model_input_names(self) -> list[str]:
@@ -164,8 +229,20 @@ class AfmPairProcessor(AfmPrefixLMProcessor):
         if kwargs.get("truncation") == "windows" or self.feature_extractor.truncation == "windows":
             raise ValueError('`truncation="windows"` is not for models with two audios: choose one part of each clip.')
         pairs = as_pairs(audio)
-        flat = self.feature_extractor([clip for pair in pairs for clip in pair], **kwargs)["input_features"]
-        return {"input_features": flat.unflatten(0, (len(pairs), 2))}
+        try:
+            made = self.feature_extractor([clip for pair in pairs for clip in pair], **kwargs)
+        except AudioDecodeError as error:  # the extractor counts clips, the user counts pairs
+            raise AudioDecodeError(_in_pair(error.source), error.reason, error.hint) from error
+        return {"input_features": made["input_features"].unflatten(0, (len(pairs), 2))}
+
+
+def _in_pair(source: str) -> str:
+    """The name of clip 2 i + j, as the extractor gives it, with the place in its pair: `audio[i][j]`."""
+    place = re.match(r"audio\[(\d+)\]", source)
+    if place is None:
+        return source
+    example, clip = divmod(int(place[1]), 2)
+    return f"audio[{example}][{clip}]{source[place.end() :]}"
 
 
 def as_pairs(audio: Any) -> list[tuple[Any, Any]]:
@@ -197,15 +274,38 @@ def one_each(name: str, texts: str | Sequence[str] | None, examples: int) -> lis
     One text for every example.
 
     Raises:
-        ValueError: if their numbers differ; a single string (or `None`) is for all.
+        ValueError: if their numbers differ, or one is no string; a single string (or `None`) is for all.
     """
     if texts is None or isinstance(texts, str):
         return [texts] * examples
+    if not isinstance(texts, list | tuple):
+        raise ValueError(f"`{name}` is {texts!r}, a {type(texts).__name__}; expected a string or a list of strings.")
+    for index, text in enumerate(texts):
+        if text is not None and not isinstance(text, str):
+            raise ValueError(f"`{name}[{index}]` is {text!r}, a {type(text).__name__}; expected a string.")
     if len(texts) != examples:
         raise ValueError(
             f"`{name}` has {len(texts)} entries for {examples} examples of audio; give one each, or one string for all."
         )
     return list(texts)
+
+
+def _without_padding(row: list[int], pad_id: int, ends: set[int]) -> list[int]:
+    """`row` without the padding that stands directly behind an end token."""
+    kept, is_behind = [], False
+    for token in row:
+        is_behind = token in ends or (is_behind and token == pad_id)
+        if not is_behind or token != pad_id:
+            kept.append(token)
+    return kept
+
+
+def _without_run(row: list[int], value: int) -> list[int]:
+    """`row` without the `value`s at its end."""
+    end = len(row)
+    while end and row[end - 1] == value:
+        end -= 1
+    return row[:end]
 
 
 def pad(rows: list[list[int]], value: int, side: str) -> torch.Tensor:

@@ -65,8 +65,11 @@ class PengiProcessor(AfmPrefixLMProcessor):
                     f"`text` of example {index} is {prompt!r}, but Pengi needs a prompt for every clip, "
                     f"for example {self.describe_prompts[0]!r}."
                 )
+        texts = [f"{prompt}{self.prompt_suffix}" for prompt in prompts]
+        for ids in self.prompt_tokenizer(texts)["input_ids"]:
+            self.cut_prompt(ids, self.prompt_length)  # warns
         encoded = self.prompt_tokenizer(
-            [f"{prompt}{self.prompt_suffix}" for prompt in prompts],
+            texts,
             padding="max_length",
             padding_side="right",
             truncation=True,
