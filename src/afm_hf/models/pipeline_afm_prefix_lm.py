@@ -182,8 +182,8 @@ class AfmPrefixLMPipeline(Pipeline):
             inputs = self.processor(
                 audio=[example], text=prompt, sampling_rate=sampling_rate, truncation=truncation, return_tensors="pt"
             )
-        except AudioDecodeError as error:  # the extractor counts the clips of its batch, which has one example
-            place = re.match(r"audio\[(\d+)\]", error.source)
+        except AudioDecodeError as error:  # the processor counts examples, of which there is one, and clips of a pair
+            place = re.match(r"audio\[0\]\[(\d+)\]", error.source)
             clip = int(place[1]) if place else 0
             name = describe_source(clips[min(clip, len(clips) - 1)])
             source = name if len(clips) == 1 else f"the {PLACES[clip]} clip, {name}"
