@@ -1,18 +1,29 @@
-"""The command line: `afm-hf classify`, `embed` and `search`. torch and transformers are imported by the command run."""
+"""The command line, `afm-hf`. torch and transformers are imported by the command that is run."""
 
-import contextlib
 import csv
 import json
-import os
 import sys
 from collections.abc import Iterable, Iterator
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from . import __version__
+from .cli_common import (
+    FAILED,
+    BatchOption,
+    DeviceOption,
+    Dtype,
+    FormatOption,
+    ModelOption,
+    OutputFormat,
+    TruncationOption,
+    WorkersOption,
+    errors_for_users,
+    short_path,
+)
+from .cli_generation import ask, caption, difference
 
 if TYPE_CHECKING:
     from .models.pipeline_zero_shot_audio_classification import ZeroShotAudioClassificationPipeline
@@ -20,48 +31,11 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="afm-hf",
-    help="Audio foundation models: classify, embed and search audio.",
+    help="Audio foundation models: classify, embed, search, caption, question and compare audio.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-FAILED, WRONG_USE, INTERRUPTED = 1, 2, 130  # exit codes
-
-
-class OutputFormat(str, Enum):
-    """How results are written."""
-
-    TABLE = "table"
-    JSON = "json"
-    JSONL = "jsonl"
-    CSV = "csv"
-
-
-class Truncation(str, Enum):
-    """What of a long clip is heard."""
-
-    FIRST = "first"
-    CENTER = "center"
-    WINDOWS = "windows"
-
-
-class Dtype(str, Enum):
-    """Number format of the model."""
-
-    FLOAT32 = "float32"
-    BFLOAT16 = "bfloat16"
-    FLOAT16 = "float16"
-
-
-ModelOption = Annotated[str, typer.Option("--model", help="A bundled model, a folder, or a Hub id.")]
-TruncationOption = Annotated[
-    Truncation | None, typer.Option(help="What of a long clip is heard.", show_default="the model's own")
-]
-BatchOption = Annotated[int, typer.Option(min=1, help="Files per forward pass.")]
-DeviceOption = Annotated[str | None, typer.Option(help="cpu, cuda, ...", show_default="a GPU if there is one")]
-WorkersOption = Annotated[int, typer.Option(min=0, help="Processes that decode.")]
-FormatOption = Annotated[OutputFormat, typer.Option("--format", help="How results are written to stdout.")]
 
 
 def _show_version(wanted: bool) -> None:
@@ -76,7 +50,7 @@ def main(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Audio foundation models: classify, embed and search audio."""
+    """Audio foundation models: classify, embed, search, caption, question and compare audio."""
 
 
 @app.command()
@@ -104,7 +78,7 @@ def classify(
 
     Files that cannot be used are named on stderr and skipped; the exit code is then 1.
     """
-    with _errors_for_users():
+    with errors_for_users():
         from .models.pipeline_zero_shot_audio_classification import as_labels
         from .retrieval import find_audio, in_batches, read_batches
 
@@ -150,7 +124,7 @@ def embed(
     It can be stopped at any moment: the same command goes on from there. Files that cannot be used are named on stderr,
     skipped, and listed in the index; the exit code is then 1.
     """
-    with _errors_for_users("Interrupted. The same command (without --overwrite) goes on from here."):
+    with errors_for_users("Interrupted. The same command (without --overwrite) goes on from here."):
         from .retrieval import embed_files
 
         index = embed_files(
@@ -182,7 +156,7 @@ def search(
     output_format: FormatOption = OutputFormat.TABLE,
 ) -> None:
     """Find the files of an index that fit words, or sound like a file."""
-    with _errors_for_users():
+    with errors_for_users():
         if not queries and not audio:
             raise ValueError('Nothing to search for: give words, as "a dog barking", or --audio FILE.')
         from .retrieval import AudioIndex, ClapEmbedder
@@ -197,6 +171,11 @@ def search(
                 yield query, [{"score": hit.score, "file": hit.path} for hit in hits]
 
         _write(results(), output_format, "query", "file")
+
+
+app.command()(caption)
+app.command()(ask)
+app.command()(difference)
 
 
 def _embed_queries(
@@ -274,45 +253,9 @@ def _write_table(results: Results, subject: str, item: str) -> None:
     table.add_column(item, overflow="fold")
     for name, entries in results:
         for rank, entry in enumerate(entries):
-            first = Text("" if rank else _short_path(name))
-            table.add_row(first, f"{entry['score']:.3f}", Text(_short_path(entry[item])))
+            first = Text("" if rank else short_path(name))
+            table.add_row(first, f"{entry['score']:.3f}", Text(short_path(entry[item])))
     Console(width=None if sys.stdout.isatty() else 200).print(table)
-
-
-def _short_path(name: str) -> str:
-    """A path below the working directory as it is seen from there; anything else as it is."""
-    inside = os.path.isabs(name) and Path(name).is_relative_to(Path.cwd())
-    return os.path.relpath(name) if inside else name
-
-
-@contextlib.contextmanager
-def _errors_for_users(if_interrupted: str = "Interrupted.") -> Iterator[None]:
-    """Turns errors into one line and an exit code; with AFM_HF_TRACEBACK=1 in the environment they stay as they are."""
-    if os.environ.get("AFM_HF_TRACEBACK") == "1":
-        yield
-        return
-    try:
-        _quieten()
-        yield
-    except KeyboardInterrupt:
-        typer.echo(if_interrupted, err=True)
-        raise typer.Exit(INTERRUPTED) from None
-    except BrokenPipeError:  # `| head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(FAILED) from None
-    except (ValueError, OSError, ImportError, RuntimeError) as error:
-        if isinstance(error, typer.Exit):
-            raise
-        typer.echo(f"afm-hf: {error}", err=True)
-        raise typer.Exit(WRONG_USE) from None
-
-
-def _quieten() -> None:
-    """Keep the libraries' notes and loading bars off the terminal; errors stay."""
-    from transformers.utils import logging
-
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
 
 
 if __name__ == "__main__":
