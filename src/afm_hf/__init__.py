@@ -19,6 +19,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from .hub import bundled_audio as bundled_audio
     from .hub import bundled_model as bundled_model
+    from .interpretation import interpret_prefix as interpret_prefix
     from .models.audio_utils import AudioDecodeError as AudioDecodeError
     from .models.audio_utils import load_audio as load_audio
     from .models.configuration_adiff import AdiffConfig as AdiffConfig
@@ -118,6 +119,7 @@ _HOME = {
     "bundled_audio": "hub",
     "bundled_model": "hub",
     "embed_files": "retrieval",
+    "interpret_prefix": "interpretation",
     "load_audio": "models.audio_utils",
     "score_answers": "models.scoring_afm",
 }
