@@ -17,6 +17,8 @@ from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 from transformers.generation.utils import GenerateBeamDecoderOnlyOutput
 from transformers.utils import ModelOutput
 
+from .cache_afm import give_room
+
 
 def average_log_prob_beam_search(
     model: Any,
@@ -156,18 +158,21 @@ def run_once_per_example(
         repeats (`int`): Rows of each example.
 
     Returns:
-        `ModelOutput`: Output and cache as of a run of all rows. Where the cache is not an empty [`DynamicCache`], which
-        is the one that can be repeated, all rows are run.
+        `ModelOutput`: Output and cache as of a run of all rows; the cache has room for what follows. Where it is not an
+        empty [`DynamicCache`], which is the one that can be repeated, all rows are run.
     """
     cache = model_kwargs.get("past_key_values")
-    if repeats == 1 or cache is None or not _is_empty_and_repeatable(cache):
+    if cache is None or not _is_empty_and_repeatable(cache):
         return run(input_ids, model_kwargs)
-    once = {name: _first_of_each(name, value, repeats) for name, value in model_kwargs.items()}
-    outputs = run(input_ids[::repeats], once)
-    cache.batch_repeat_interleave(repeats)
-    for name, value in outputs.items():
-        if value is not cache:
-            outputs[name] = _repeated(value, repeats)
+    if repeats == 1:
+        outputs = run(input_ids, model_kwargs)
+    else:
+        once = {name: _first_of_each(name, value, repeats) for name, value in model_kwargs.items()}
+        outputs = run(input_ids[::repeats], once)
+        for name, value in outputs.items():
+            if value is not cache:
+                outputs[name] = _repeated(value, repeats)
+    give_room(cache, repeats)
     return outputs
 
 
