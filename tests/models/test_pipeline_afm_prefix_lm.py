@@ -166,6 +166,18 @@ def test_streaming_gives_the_answer_piece_by_piece():
     assert "".join(streamer).strip() == texts(answer)[0] != ""
 
 
+def test_an_answer_ends_where_this_call_says():
+    pipe = make("pengi", prompt="what is it")
+    whole = [texts(result)[0] for result in pipe(clips(3))]
+    end = whole[0][2]
+    id_of_end = pipe.processor.encode(end)[0]
+    wanted = [text.partition(end)[0] for text in whole]
+    assert wanted != whole
+    assert [texts(result)[0] for result in pipe(clips(3), eos_token_id=id_of_end, batch_size=3)] == wanted
+    pipe.model.generation_config.eos_token_id = [256, id_of_end]
+    assert [texts(result)[0] for result in pipe(clips(3), batch_size=2)] == wanted
+
+
 @pytest.mark.parametrize("kind", ["pengi", "mellow"])
 def test_half_precision(kind):
     model, processor = parts(kind)
@@ -260,7 +272,9 @@ def test_what_makes_no_sense_is_refused(kind, audio, options, message):
         make(kind)(audio, **options)
 
 
-def test_a_wrong_number_of_clips_is_named_by_its_place():
+def test_an_input_that_makes_no_sense_is_named_by_its_place():
     first, second = clips(2)
+    with pytest.raises(ValueError, match=r"audios\[1\]: .* its sampling rate is 4000 Hz"):
+        make("pengi", prompt="x")([first, {"array": second, "sampling_rate": 4000}])
     with pytest.raises(ValueError, match=r"audios\[1\]: 2 clips were given"):
         make("pengi", prompt="x")([first, (first, second)])

@@ -188,6 +188,8 @@ class AfmPrefixLMPipeline(Pipeline):
             name = describe_source(clips[min(clip, len(clips) - 1)])
             source = name if len(clips) == 1 else f"the {PLACES[clip]} clip, {name}"
             raise AudioDecodeError(source, error.reason, error.hint) from error
+        except ValueError as error:
+            raise BadInputError(str(error)) from error
         return {"inputs": dict(inputs.to(self.dtype)), "options": options}
 
     def _clips_of(self, audio: Any) -> list[Any]:
@@ -273,7 +275,11 @@ class AfmPrefixLMPipeline(Pipeline):
         if not lengths and config.max_new_tokens is None and config.max_length in (None, 20):  # nobody says
             settings["max_new_tokens"] = DEFAULT_MAX_NEW_TOKENS
         made = self.model.generate(**inputs, **settings)
-        texts = self.processor.decode_answers(getattr(made, "sequences", made), inputs["input_ids"])
+        ends = None  # the processor then guesses which pad tokens are words
+        if not {"stop_strings", "stopping_criteria"} & settings.keys():
+            ends = settings.get("eos_token_id", (settings.get("generation_config") or config).eos_token_id)
+        ends = [ends] if isinstance(ends, int) else ends
+        texts = self.processor.decode_answers(getattr(made, "sequences", made), inputs["input_ids"], ends)
         each = len(texts) // len(inputs["input_ids"])
         return [texts[start : start + each] for start in range(0, len(texts), each)]
 
