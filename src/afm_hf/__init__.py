@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .models.configuration_adiff import AdiffConfig as AdiffConfig
     from .models.configuration_afm_cnn14 import AfmCnn14Config as AfmCnn14Config
     from .models.configuration_afm_htsat import AfmHtsatConfig as AfmHtsatConfig
+    from .models.configuration_afm_speech_encoder import AfmSpeechEncoderConfig as AfmSpeechEncoderConfig
     from .models.configuration_clap_afm import ClapAfmAudioConfig as ClapAfmAudioConfig
     from .models.configuration_clap_afm import ClapAfmConfig as ClapAfmConfig
     from .models.configuration_clap_afm import ClapAfmTextConfig as ClapAfmTextConfig
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from .models.configuration_pengi import PengiConfig as PengiConfig
     from .models.feature_extraction_adiff import AdiffFeatureExtractor as AdiffFeatureExtractor
     from .models.feature_extraction_afm import AfmFeatureExtractor as AfmFeatureExtractor
+    from .models.feature_extraction_afm_speech import AfmSpeechFeatureExtractor as AfmSpeechFeatureExtractor
     from .models.feature_extraction_clap_afm import ClapAfmFeatureExtractor as ClapAfmFeatureExtractor
     from .models.feature_extraction_mellow import MellowFeatureExtractor as MellowFeatureExtractor
     from .models.feature_extraction_pengi import PengiFeatureExtractor as PengiFeatureExtractor
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from .models.modeling_adiff import AdiffModel as AdiffModel
     from .models.modeling_afm_cnn14 import AfmCnn14Model as AfmCnn14Model
     from .models.modeling_afm_htsat import AfmHtsatModel as AfmHtsatModel
+    from .models.modeling_afm_speech_encoder import AfmSpeechEncoderModel as AfmSpeechEncoderModel
     from .models.modeling_clap_afm import ClapAfmAudioModel as ClapAfmAudioModel
     from .models.modeling_clap_afm import ClapAfmAudioModelWithProjection as ClapAfmAudioModelWithProjection
     from .models.modeling_clap_afm import ClapAfmForAudioClassification as ClapAfmForAudioClassification
@@ -83,6 +86,9 @@ _HOME = {
     "AfmFeatureExtractor": "models.feature_extraction_afm",
     "AfmHtsatConfig": "models.configuration_afm_htsat",
     "AfmHtsatModel": "models.modeling_afm_htsat",
+    "AfmSpeechEncoderConfig": "models.configuration_afm_speech_encoder",
+    "AfmSpeechEncoderModel": "models.modeling_afm_speech_encoder",
+    "AfmSpeechFeatureExtractor": "models.feature_extraction_afm_speech",
     "AudioCaptioningPipeline": "models.pipeline_audio_captioning",
     "AudioDecodeError": "models.audio_utils",
     "AudioDifferencePipeline": "models.pipeline_audio_difference",
@@ -165,6 +171,7 @@ def _register_configs() -> None:
     names = {
         "afm_htsat": "AfmHtsatConfig",
         "afm_cnn14": "AfmCnn14Config",
+        "afm_speech_encoder": "AfmSpeechEncoderConfig",
         "clap_afm_audio_model": "ClapAfmAudioConfig",
         "clap_afm_text_model": "ClapAfmTextConfig",
         "clap_afm": "ClapAfmConfig",
@@ -192,6 +199,7 @@ def _register_models() -> None:
         {
             "AfmHtsatConfig": "AfmHtsatModel",
             "AfmCnn14Config": "AfmCnn14Model",
+            "AfmSpeechEncoderConfig": "AfmSpeechEncoderModel",
             "ClapAfmAudioConfig": "ClapAfmAudioModel",
             "ClapAfmTextConfig": "ClapAfmTextModel",
             "ClapAfmConfig": "ClapAfmModel",
@@ -222,6 +230,7 @@ def _register_feature_extractors() -> None:
     _register_by_name(
         feature_extraction_auto.FEATURE_EXTRACTOR_MAPPING,
         {
+            "AfmSpeechEncoderConfig": "AfmSpeechFeatureExtractor",
             "ClapAfmConfig": "ClapAfmFeatureExtractor",
             "ClapAfmAudioConfig": "ClapAfmFeatureExtractor",
             "ClapAfmCaptioningConfig": "ClapAfmFeatureExtractor",

@@ -7,13 +7,14 @@ from transformers.configuration_utils import SubConfigSpec
 
 from .configuration_afm_cnn14 import AfmCnn14Config
 from .configuration_afm_htsat import AfmHtsatConfig
+from .configuration_afm_speech_encoder import AfmSpeechEncoderConfig
 
 
 class EncoderConfigSpec(SubConfigSpec):
     """An audio encoder's config: one of this package's, or any type that transformers knows."""
 
     own: ClassVar[dict[str, type[PreTrainedConfig]]] = {
-        config.model_type: config for config in (AfmHtsatConfig, AfmCnn14Config)
+        config.model_type: config for config in (AfmHtsatConfig, AfmCnn14Config, AfmSpeechEncoderConfig)
     }
 
     def get_config_class(self, model_type: str | None = None) -> type[PreTrainedConfig]:

@@ -6,8 +6,9 @@ from transformers import AutoModel, PreTrainedModel
 
 from .modeling_afm_cnn14 import AfmCnn14Model
 from .modeling_afm_htsat import AfmHtsatModel
+from .modeling_afm_speech_encoder import AfmSpeechEncoderModel
 
-OWN_ENCODERS = {model.config_class.model_type: model for model in (AfmHtsatModel, AfmCnn14Model)}
+OWN_ENCODERS = {model.config_class.model_type: model for model in (AfmHtsatModel, AfmCnn14Model, AfmSpeechEncoderModel)}
 
 
 def build_audio_encoder(config: Any) -> PreTrainedModel:

@@ -1,0 +1,66 @@
+"""
+A speech encoder of transformers in the place of HTSAT: what SELM (Interspeech 2024, arXiv 2407.15300) hears with.
+
+It reads waveforms, which [`AfmSpeechFeatureExtractor`] brings into the shape of the other models' features, and gives
+one layer's output and its mean over time.
+"""
+
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoModel, PreTrainedModel
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+from .configuration_afm_speech_encoder import AfmSpeechEncoderConfig
+
+
+class AfmSpeechEncoderModel(PreTrainedModel):
+    """Wav2Vec2, HuBERT, WavLM, ... up to one layer."""
+
+    config: AfmSpeechEncoderConfig
+    main_input_name = "input_features"
+    input_modalities = ("audio",)
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+
+    def __init__(self, config: AfmSpeechEncoderConfig) -> None:
+        super().__init__(config)
+        self.encoder = AutoModel.from_config(config.encoder_config)
+        self.post_init()
+
+    @classmethod
+    def from_encoder(cls, encoder: PreTrainedModel, layer: int = 4) -> "AfmSpeechEncoderModel":
+        """Around a trained encoder, for example `AutoModel.from_pretrained("facebook/wav2vec2-base")`."""
+        model = cls(AfmSpeechEncoderConfig(encoder_config=encoder.config, layer=layer))
+        model.encoder.load_state_dict(encoder.state_dict())
+        return model.to(encoder.device, encoder.dtype).train(encoder.training)
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.encoder.get_input_embeddings()
+
+    def forward(self, input_features: torch.Tensor, **kwargs: Any) -> BaseModelOutputWithPooling:
+        """
+        Encodes waveforms.
+
+        Args:
+            input_features (`torch.Tensor` of shape `(batch, 1, samples, 1)`): As the feature extractor makes them.
+
+        Returns:
+            [`BaseModelOutputWithPooling`] with `last_hidden_state` `(batch, frames, hidden_size)`, the output of
+            `config.layer`, and `pooler_output` `(batch, hidden_size)`, its mean.
+
+        Raises:
+            ValueError: for another shape.
+        """
+        if input_features.ndim != 4 or input_features.shape[1] != 1 or input_features.shape[3] != 1:
+            raise ValueError(
+                "The speech encoder reads waveforms of shape (batch, 1, samples, 1), but was given "
+                f"{tuple(input_features.shape)}. Make them with `AfmSpeechFeatureExtractor`."
+            )
+        outputs = self.encoder(input_features[:, 0, :, 0], output_hidden_states=True)
+        hidden_states = outputs.hidden_states[self.config.layer]  # (batch, frames, hidden_size)
+        return BaseModelOutputWithPooling(last_hidden_state=hidden_states, pooler_output=hidden_states.mean(dim=1))
+
+
+__all__ = ["AfmSpeechEncoderModel"]
