@@ -132,7 +132,7 @@ def test_no_within_other_words_is_no_answer():
         ({"question": "x", "choices": "a,b"}, "`choices` is 'a,b'"),
         ({"question": "x", "choices": ["a", " "]}, r"choices\[1\] is ' '"),
         ({"question": "x", "choices": ["a", "A "]}, r"choices\[1\], 'A ', is there twice"),
-        ({"question": ["x", "y"]}, "`question` is a list of 2, but there is one input"),
+        ({"question": ["x", "y"]}, "`question` is a list of 2, but there is no list of inputs"),
     ],
 )
 def test_what_makes_no_sense_is_refused(options, message):

@@ -105,7 +105,16 @@ def test_without_a_text_model_that_of_the_zero_shot_task_is_taken(tmp_path, monk
     pipe = make("pengi")
     result = pipe.classify(clips(1)[0], LABELS, method="similarity")
     assert result == pipe.classify(clips(1)[0], LABELS, method="similarity", similarity_model=folder)
-    assert list(pipe._text_models) == [folder]
+
+
+def test_labels_are_encoded_once_for_all_batches(monkeypatch):
+    model, tokenizer, _ = clap_parts()
+    texts, encode = [], model.get_text_features
+    monkeypatch.setattr(model, "get_text_features", lambda **kw: texts.append(len(kw["input_ids"])) or encode(**kw))
+    pipe, options = make("pengi"), {"method": "similarity", "similarity_model": (model, tokenizer)}
+    pipe.classify(clips(3), LABELS, batch_size=2, **options)
+    pipe.classify(clips(1)[0], LABELS, **options)
+    assert sorted(texts) == [1, 1, 2, len(LABELS)]
 
 
 @pytest.mark.parametrize(
@@ -115,6 +124,7 @@ def test_without_a_text_model_that_of_the_zero_shot_task_is_taken(tmp_path, monk
         ({"candidate_labels": ["a", "a"]}, "is there twice"),
         ({"candidate_labels": LABELS, "method": "guess"}, "`method` is 'guess'"),
         ({"candidate_labels": LABELS, "hypothesis_template": "none"}, "has no place"),
+        ({"candidate_labels": LABELS, "hypothesis_template": ["a {}", "the {}"]}, "There are 2 templates"),
         ({"candidate_labels": LABELS, "method": "similarity", "similarity_model": 3}, "gives a NoneType"),
     ],
 )

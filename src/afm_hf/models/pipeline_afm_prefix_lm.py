@@ -131,7 +131,7 @@ class AfmPrefixLMPipeline(Pipeline):
         count = len(audios) if is_many(audios) else None
         for name, values in own.items():
             if count != len(values):
-                there = "one input" if count is None else f"a list of {count} inputs"
+                there = "no list of inputs" if count is None else f"a list of {count} inputs"
                 raise ValueError(
                     f"`{name}` is a list of {len(values)}, but there is {there}. Give one each with a list of inputs, "
                     f'one for all, or rows {{"audio": ..., "{name}": ...}}.'

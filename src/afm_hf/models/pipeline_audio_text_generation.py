@@ -10,7 +10,13 @@ from transformers.pipelines import PIPELINE_REGISTRY
 
 from .pipeline_afm_prefix_lm import AfmPrefixLMPipeline
 from .pipeline_audio_inputs import BadInputError
-from .pipeline_zero_shot_audio_classification import DEFAULT_TEMPLATE, as_labels, as_templates, embed_texts
+from .pipeline_zero_shot_audio_classification import (
+    DEFAULT_TEMPLATE,
+    ZeroShotAudioClassificationPipeline,
+    as_labels,
+    as_templates,
+    embed_texts,
+)
 from .prompts_afm import CAPTION_PROMPTS, CLASS_PROMPTS
 from .scoring_afm import score_answers
 
@@ -57,7 +63,8 @@ class AudioTextGenerationPipeline(AfmPrefixLMPipeline):
     forward_options = ("task", "candidate_labels", "method", "similarity_model", "hypothesis_template")
 
     def __init__(self, **kwargs: Any) -> None:
-        self._text_models: dict[Any, tuple[Any, Any]] = {}
+        # By name or identity; what was given is kept too, so that no other object takes its identity.
+        self._text_sides: dict[Any, tuple[ZeroShotAudioClassificationPipeline, Any]] = {}
         super().__init__(**kwargs)
 
     def describe(self, audios: Any, **kwargs: Any) -> Any:
@@ -138,7 +145,10 @@ class AudioTextGenerationPipeline(AfmPrefixLMPipeline):
         if kwargs.get("method", "both") not in METHODS:
             raise ValueError(f"`method` is {kwargs['method']!r}; expected one of {', '.join(map(repr, METHODS))}.")
         if "hypothesis_template" in kwargs:
-            (kwargs["hypothesis_template"],) = as_templates(kwargs["hypothesis_template"])
+            templates = as_templates(kwargs["hypothesis_template"])
+            if len(templates) > 1:
+                raise ValueError(f"There are {len(templates)} templates; an answer is put into one.")
+            kwargs["hypothesis_template"] = templates[0]
         return super()._sanitize_parameters(**kwargs)
 
     def _forward(
@@ -177,27 +187,32 @@ class AudioTextGenerationPipeline(AfmPrefixLMPipeline):
         self, answers: list[str], labels: tuple[str, ...], similarity_model: Any, template: str
     ) -> torch.Tensor:
         """Cosines of answers and labels, `(answers, labels)`."""
-        model, tokenizer = self._text_model(similarity_model)
-        embeddings = embed_texts(model, tokenizer, [template.format(text) for text in (*answers, *labels)])
-        return embeddings[: len(answers)] @ embeddings[len(answers) :].t()
+        zero_shot = self._text_side(similarity_model)
+        texts = [template.format(answer) for answer in answers]
+        embeddings = embed_texts(zero_shot.model, zero_shot.tokenizer, texts)
+        return embeddings @ zero_shot.label_embeddings(labels, (template,)).t()
 
-    def _text_model(self, given: Any) -> tuple[Any, Any]:
-        """A CLAP and its tokenizer; loaded when they are first wanted."""
+    def _text_side(self, given: Any) -> ZeroShotAudioClassificationPipeline:
+        """A CLAP, loaded when it is first wanted, in a pipeline that remembers the embeddings of labels."""
         if given is None:
             given = PIPELINE_REGISTRY.check_task("zero-shot-audio-classification")[1]["default"]["model"][0]
+        key = str(given) if isinstance(given, str | Path) else id(given)
+        if key not in self._text_sides:
+            self._text_sides[key] = self._load_text_side(given), given
+        return self._text_sides[key][0]
+
+    def _load_text_side(self, given: Any) -> ZeroShotAudioClassificationPipeline:
+        if isinstance(given, ZeroShotAudioClassificationPipeline):
+            return given
         if isinstance(given, str | Path):
-            name = str(given)
-            if name not in self._text_models:
-                model = AutoModel.from_pretrained(name).eval().to(self.device)
-                self._text_models[name] = model, AutoTokenizer.from_pretrained(name)
-            given = self._text_models[name]
+            given = AutoModel.from_pretrained(given).eval(), AutoTokenizer.from_pretrained(given)
         pair = given if isinstance(given, tuple) else (getattr(given, "model", None), getattr(given, "tokenizer", None))
         if len(pair) != 2 or not hasattr(pair[0], "get_text_features") or pair[1] is None:
             raise ValueError(
                 f"`similarity_model` gives a {type(pair[0]).__name__}; expected a model with `get_text_features`, like "
                 "CLAP, as a folder, Hub id, zero-shot pipeline or (model, tokenizer)."
             )
-        return pair[0], pair[1]
+        return ZeroShotAudioClassificationPipeline(model=pair[0], tokenizer=pair[1], device=self.device)
 
     def postprocess(self, model_outputs: dict[str, Any], **postprocess_params: Any) -> list[Any]:
         """Results of a batch: texts, or labels with scores."""

@@ -156,7 +156,7 @@ class ZeroShotAudioClassificationPipeline(Pipeline):
         scale = logit_scale(self.model)
         if scale is None:
             return {"logits": self._forward_whole(model_inputs, candidate_labels, hypothesis_template)}
-        texts = self._label_embeddings(candidate_labels, hypothesis_template)  # (labels, dim)
+        texts = self.label_embeddings(candidate_labels, hypothesis_template)  # (labels, dim)
         audio = embed_audio(self.model, model_inputs)  # (batch, dim)
         # fp32: at a scale of up to 100, half precision would swap close labels.
         return {"logits": scale.float().exp() * audio @ texts.to(audio.device).t()}  # (batch, labels)
@@ -186,8 +186,11 @@ class ZeroShotAudioClassificationPipeline(Pipeline):
         ranked = sorted(zip(scores, candidate_labels, strict=True), key=lambda pair: -pair[0])
         return [{"score": score, "label": label} for score, label in ranked[:top_k]]
 
-    def _label_embeddings(self, labels: tuple[str, ...], templates: tuple[str, ...]) -> torch.Tensor:
-        """[`_encode_labels`], remembered for as long as the weights stay the same."""
+    def label_embeddings(self, labels: tuple[str, ...], templates: tuple[str, ...]) -> torch.Tensor:
+        """Embeddings of labels in templates, float32 `(labels, dim)`, L2-normalised.
+
+        They are remembered for as long as the weights stay the same.
+        """
         key = (labels, templates, self._text_side_version())
         if key not in self._label_cache:
             self._label_cache[key] = self._encode_labels(labels, templates)
