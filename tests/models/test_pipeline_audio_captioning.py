@@ -43,9 +43,11 @@ def test_the_frame_of_captions_of_pairs_is_taken_away(said, caption, monkeypatch
     assert pipe(clips(1)[0]) == [{"generated_text": caption}]
 
 
-def test_a_caption_is_of_one_clip():
+def test_a_caption_is_of_one_clip_and_prompts_are_text():
     with pytest.raises(ValueError, match="2 clips were given where MellowForCausalLM takes 1 for this task"):
         make("mellow")(tuple(clips(2)))
+    with pytest.raises(ValueError, match="The prompt is 3"):
+        make("pengi")(clips(1)[0], prompt=3)
 
 
 def test_the_task_gives_this_class(tmp_path):

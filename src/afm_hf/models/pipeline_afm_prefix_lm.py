@@ -306,6 +306,13 @@ class AnswerStream:
             yield from self.answer(batch)
 
 
+def checked_prompt(prompt: Any) -> str:
+    """The prompt; `BadInputError` if it is no text, or blank."""
+    if not isinstance(prompt, str) or not prompt.strip():
+        raise BadInputError(f"The prompt is {prompt!r}; expected a string that is not blank.")
+    return prompt
+
+
 def _left_padded(items: list[dict[str, torch.Tensor]], pad_id: int) -> dict[str, torch.Tensor]:
     """Joins inputs of `(1, ...)`; rows of tokens are filled up on the left, where `generate` wants it."""
     rows = {"input_ids": pad_id, "attention_mask": 0}
@@ -314,4 +321,4 @@ def _left_padded(items: list[dict[str, torch.Tensor]], pad_id: int) -> dict[str,
     return {**joined, **collate_features(others)}
 
 
-__all__ = ["AfmPrefixLMPipeline"]
+__all__ = ["AfmPrefixLMPipeline", "checked_prompt"]

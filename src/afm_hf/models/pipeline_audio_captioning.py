@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from .pipeline_afm_prefix_lm import AfmPrefixLMPipeline
+from .pipeline_afm_prefix_lm import AfmPrefixLMPipeline, checked_prompt
 from .pipeline_audio_inputs import BadInputError
 from .prompts_afm import CAPTION_BEGINNING, CAPTION_PROMPTS
 
@@ -35,8 +35,8 @@ class AudioCaptioningPipeline(AfmPrefixLMPipeline):
 
     def make_prompt(self, options: dict[str, Any]) -> str | None:
         """The given prompt, or that of the model."""
-        if options.get("prompt"):
-            return str(options["prompt"])
+        if options.get("prompt") is not None:
+            return checked_prompt(options["prompt"])
         if self.model_type not in CAPTION_PROMPTS:
             raise BadInputError(f"How to ask a {self.model_type!r} for a caption is not known; pass `prompt`.")
         return CAPTION_PROMPTS[self.model_type]

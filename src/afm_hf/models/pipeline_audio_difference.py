@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from .pipeline_afm_prefix_lm import AfmPrefixLMPipeline
+from .pipeline_afm_prefix_lm import AfmPrefixLMPipeline, checked_prompt
 from .pipeline_audio_inputs import BadInputError
 from .prompts_afm import DIFFERENCE_PROMPTS, TIERS
 
@@ -47,8 +47,8 @@ class AudioDifferencePipeline(AfmPrefixLMPipeline):
 
     def make_prompt(self, options: dict[str, Any]) -> str | None:
         """The given prompt, or that of the tier in the words of the model's paper."""
-        if options.get("prompt"):
-            return str(options["prompt"])
+        if options.get("prompt") is not None:
+            return checked_prompt(options["prompt"])
         tier = options.get("tier") or TIERS[0]
         if tier not in TIERS:
             raise BadInputError(f"`tier` is {tier!r}; expected one of {', '.join(map(repr, TIERS))}.")

@@ -8,7 +8,7 @@ import torch
 from transformers import AutoModel, AutoTokenizer
 from transformers.pipelines import PIPELINE_REGISTRY
 
-from .pipeline_afm_prefix_lm import AfmPrefixLMPipeline
+from .pipeline_afm_prefix_lm import AfmPrefixLMPipeline, checked_prompt
 from .pipeline_audio_inputs import BadInputError
 from .pipeline_zero_shot_audio_classification import (
     DEFAULT_TEMPLATE,
@@ -125,13 +125,10 @@ class AudioTextGenerationPipeline(AfmPrefixLMPipeline):
 
     def make_prompt(self, options: dict[str, Any]) -> str | None:
         """The given prompt; only CLAPCAP does without."""
-        prompt: str | None = options.get("prompt")
-        example = CAPTION_PROMPTS.get(self.model_type, "what is this sound?")
-        if example is not None and (not isinstance(prompt, str) or not prompt.strip()):
-            raise BadInputError(
-                f"The prompt is {prompt!r}, but {type(self.model).__name__} needs one, as `prompt={example!r}`."
-            )
-        return prompt
+        prompt, example = options.get("prompt"), CAPTION_PROMPTS.get(self.model_type, "what is this sound?")
+        if prompt is None and example is not None:
+            raise BadInputError(f"{type(self.model).__name__} needs a prompt, as `prompt={example!r}`.")
+        return None if prompt is None else checked_prompt(prompt)
 
     def _sanitize_parameters(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         if kwargs.get("task") == "describe":
