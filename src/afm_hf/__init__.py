@@ -58,6 +58,9 @@ if TYPE_CHECKING:
     from .models.modeling_pengi import PengiModel as PengiModel
     from .models.pipeline_audio_captioning import AudioCaptioningPipeline as AudioCaptioningPipeline
     from .models.pipeline_audio_difference import AudioDifferencePipeline as AudioDifferencePipeline
+    from .models.pipeline_audio_quality_assessment import (
+        AudioQualityAssessmentPipeline as AudioQualityAssessmentPipeline,
+    )
     from .models.pipeline_audio_question_answering import (
         AudioQuestionAnsweringPipeline as AudioQuestionAnsweringPipeline,
     )
@@ -93,6 +96,7 @@ _HOME = {
     "AudioDecodeError": "models.audio_utils",
     "AudioDifferencePipeline": "models.pipeline_audio_difference",
     "AudioIndex": "retrieval",
+    "AudioQualityAssessmentPipeline": "models.pipeline_audio_quality_assessment",
     "AudioQuestionAnsweringPipeline": "models.pipeline_audio_question_answering",
     "AudioTextGenerationPipeline": "models.pipeline_audio_text_generation",
     "ClapAfmAudioConfig": "models.configuration_clap_afm",
@@ -315,6 +319,7 @@ def _register_pipelines() -> None:
 
     # Takes the place of the stock one under the same task name: same arguments, same results, for any model.
     register("zero-shot-audio-classification", "ZeroShotAudioClassificationPipeline", AutoModel, "clap-tiny")
+    register("audio-quality-assessment", "AudioQualityAssessmentPipeline", AutoModel, "clap-tiny")
     language = AutoModelForMultimodalLM
     register("audio-text-generation", "AudioTextGenerationPipeline", language, "pengi-tiny")
     register("audio-captioning", "AudioCaptioningPipeline", language, "pengi-tiny")
