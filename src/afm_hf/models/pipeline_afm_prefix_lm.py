@@ -8,7 +8,7 @@ makes a prompt of the row, and what it makes of the generated texts.
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence, Sized
+from collections.abc import Mapping, Sequence, Sized
 from functools import partial
 from typing import Any
 
@@ -18,8 +18,8 @@ from transformers.pipelines.base import Pipeline
 
 from .audio_utils import AudioDecodeError, describe_source
 from .pipeline_audio_inputs import (
+    AnswerStream,
     BadInputError,
-    Batches,
     as_inputs,
     collate_features,
     is_many,
@@ -65,6 +65,7 @@ class AfmPrefixLMPipeline(Pipeline):
                 "from_pretrained(...)` beside a loaded model; other models may work in the pipeline 'any-to-any'."
             )
         super().__init__(model=model, processor=processor, **kwargs)
+        self.model.eval()  # a model made by hand, or just trained, would drop and mask parts of the audio
 
     def __call__(self, audios: Any, **kwargs: Any) -> Any:
         """
@@ -251,7 +252,7 @@ class AfmPrefixLMPipeline(Pipeline):
         preprocess_params: dict[str, Any],
         forward_params: dict[str, Any],
         postprocess_params: dict[str, Any],
-    ) -> "AnswerStream":
+    ) -> AnswerStream:
         """As in the base class, but for the batching."""
         if num_workers:
             os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # or each forked worker would warn
@@ -286,24 +287,6 @@ class AfmPrefixLMPipeline(Pipeline):
     def postprocess(self, model_outputs: dict[str, Any], **postprocess_params: Any) -> list[Any]:
         """Results of a batch: for each input `[{"generated_text": ...}, ...]`."""
         return [[{"generated_text": text} for text in texts] for texts in model_outputs["texts"]]
-
-
-class AnswerStream:
-    """Results as they come; with a length where that of the inputs is known."""
-
-    def __init__(self, batches: Batches, answer: Any, length: int | None) -> None:
-        self.batches = batches
-        self.answer = answer
-        self.length = length
-
-    def __len__(self) -> int:
-        if self.length is None:
-            raise TypeError("The number of inputs is not known.")
-        return self.length
-
-    def __iter__(self) -> Iterator[Any]:
-        for batch in self.batches:
-            yield from self.answer(batch)
 
 
 def checked_prompt(prompt: Any) -> str:

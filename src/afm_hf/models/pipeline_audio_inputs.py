@@ -98,6 +98,24 @@ class Batches:
             raise failure
 
 
+class AnswerStream:
+    """Results as they come; with a length where that of the inputs is known."""
+
+    def __init__(self, batches: Batches, answer: Any, length: int | None) -> None:
+        self.batches = batches
+        self.answer = answer
+        self.length = length
+
+    def __len__(self) -> int:
+        if self.length is None:
+            raise TypeError("The number of inputs is not known.")
+        return self.length
+
+    def __iter__(self) -> Iterator[Any]:
+        for batch in self.batches:
+            yield from self.answer(batch)
+
+
 def load_batches(
     inputs: Any,
     process: Callable[[Any], Any],
@@ -152,4 +170,13 @@ def _process(item: Any, process: Callable[[Any], Any], index: int) -> Any:
         return BadInputError(f"audios[{index}]: {error}")
 
 
-__all__ = ["BadInputError", "as_inputs", "collate_features", "is_many", "is_row", "is_samples", "load_batches"]
+__all__ = [
+    "AnswerStream",
+    "BadInputError",
+    "as_inputs",
+    "collate_features",
+    "is_many",
+    "is_row",
+    "is_samples",
+    "load_batches",
+]
