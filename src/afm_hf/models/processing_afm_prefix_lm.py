@@ -173,21 +173,20 @@ class AfmPrefixLMProcessor(ProcessorMixin):
             sequences (`torch.Tensor` of shape `(batch * sequences, tokens)`): What `generate` returned.
             input_ids (`torch.Tensor` of shape `(batch, tokens)`): What it was given.
             stop_token_ids (`list[int]`, *optional*):
-                The `eos_token_id`s that `generate` was given, if they were others than the authors'.
+                The `eos_token_id`s that `generate` was given. Without it an answer that the limit of its length cut
+                right behind a `!` loses that, too: it looks like padding.
 
         Returns:
             `list[str]`: One text for each sequence, without spaces around it.
         """
-        new = sequences[:, input_ids.shape[1] :].tolist()
-        bare = [_without_run(row, self.pad_id) for row in new]
-        longest = max(map(len, bare), default=0)
         ends = set(self.stop_token_ids if stop_token_ids is None else stop_token_ids)
-        cuts = ends if stop_token_ids is not None else {self.tokenizer.eos_token_id}
+        cuts = {self.tokenizer.eos_token_id} if stop_token_ids is None else ends
         answers = []
-        for row, words in zip(new, bare, strict=True):
-            # Rows are only filled up behind an end: a known one, or one that let the others of the batch go on.
-            is_filled = bool(words and words[-1] in ends) or (stop_token_ids is None and len(words) < longest)
-            kept = words if is_filled else row
+        for row in sequences[:, input_ids.shape[1] :].tolist():
+            words = _without_run(row, self.pad_id)
+            # Without a known end before it, a run of pad tokens may be words, or padding behind another end.
+            is_padding = stop_token_ids is None or bool(words and words[-1] in ends)
+            kept = words if is_padding else row
             end = next((place for place, token in enumerate(kept) if token in cuts), len(kept))
             answers.append(self._to_text(kept[:end]).strip())
         return answers
