@@ -2,7 +2,8 @@
 
     python conversions/convert_adiff.py --checkpoint adiff_base.ckpt --output adiff --tokenizer gpt2
 
-The sizes are read off the weights. Key names as in soham97/ADIFF (MIT).
+`adiff_base_wavcaps.ckpt`, trained on differences of WavCaps too, likewise. The sizes are read off the weights. Key
+names as in soham97/ADIFF (MIT).
 """
 
 import argparse

@@ -2,7 +2,8 @@
 
     python conversions/convert_mellow.py --checkpoint v0.ckpt --output mellow --tokenizer HuggingFaceTB/SmolLM2-135M
 
-The sizes are read off the weights. Key names as in soham97/mellow (MIT), `models/mellow.py`, `models/decoder.py`.
+`v0_s.ckpt`, trained on more audio, likewise. The sizes are read off the weights. Key names as in soham97/mellow (MIT),
+`models/mellow.py`, `models/decoder.py`.
 """
 
 import argparse
@@ -114,6 +115,19 @@ model = AutoModelForCausalLM.from_pretrained("PATH_OR_ID")
 processor = AutoProcessor.from_pretrained("PATH_OR_ID")
 inputs = processor(audio=["first.wav", "second.wav"], text="explain the difference between the two audios in detail.")
 print(processor.decode_answers(model.generate(**inputs), inputs["input_ids"]))
+```
+
+Prompts are written as in training: in lower case, options after the question (`... a) dog barking b) chirping birds`).
+Questions about one clip take that clip alone: `audio="first.wav"`. transformers' own pipeline takes chat messages of
+one turn:
+
+```python
+from transformers import pipeline
+
+ask = pipeline("any-to-any", model="PATH_OR_ID")
+clips = [{{"type": "audio", "audio": path}} for path in ("first.wav", "second.wav")]
+question = {{"type": "text", "text": "explain the difference between the two audios in detail."}}
+print(ask(text=[{{"role": "user", "content": [*clips, question]}}], return_full_text=False))
 ```
 
 Audio is mono, 32000 Hz, 10 s (shorter clips are repeated, of longer ones the first part is taken). The official wrapper

@@ -2,9 +2,9 @@
 Mellow: a small audio language model that reasons about one or two clips.
 
 Deshmukh, Dixit, Singh, Raj, "Mellow: a small audio language model for reasoning" (NeurIPS 2025, arXiv 2503.08540), as
-released in soham97/mellow (`models/mellow.py`, `models/decoder.py`, `models/htsat.py`). Each clip becomes 129 vectors;
-separators and the prompt are ordinary tokens of SmolLM2. Differences to the released code: the KV cache, working
-`labels`.
+released in soham97/mellow (`models/mellow.py`, `models/decoder.py`, `models/htsat.py`, `models/cnn14.py`). Each clip
+becomes 129 vectors, or 32 with Cnn14; separators and the prompt are ordinary tokens of the language model. Differences
+to the released code: the KV cache, working `labels`.
 """
 
 from typing import Any
@@ -98,8 +98,8 @@ class MellowForCausalLM(AfmPrefixLMForConditionalGeneration):
     """
     Mellow with its language head.
 
-    `input_ids` are the placeholders of the first clip, a separator (token 0), those of the second, a separator, the
-    prompt and the answer. [`MellowProcessor`] makes them.
+    `input_ids` are the placeholders of the first clip, a separator (the end token), those of the second, a separator,
+    the prompt and the answer. [`MellowProcessor`] makes them.
     """
 
     config: MellowConfig
