@@ -37,6 +37,7 @@ docs: env  ## the documentation site, in site/
 bench: env  ## speed, in ratios against references measured in the same run
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[bench]"
 	$(OFFLINE) $(BIN)/python benchmarks/clap.py
+	$(OFFLINE) $(BIN)/python benchmarks/generation.py
 
 clean:
 	rm -rf .venv .venv.lock demo_output site dist .pytest_cache .mypy_cache .ruff_cache

@@ -15,7 +15,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -200,9 +200,10 @@ def show(results: list[dict[str, Any]], what: str, **figures: Any) -> None:
     print(f"{what:21s}" + "  ".join(cells), flush=True)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+def run_parts(description: str | None, parts: Sequence[Callable[..., None]], threads: Sequence[int]) -> None:
+    """The command line of a benchmark: runs its parts on each number of threads, names the machine, writes a file."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, nargs="+", default=list(threads))
     parser.add_argument("--json", help="file for the figures")
     arguments = parser.parse_args()
     machine: dict[str, Any] = {
@@ -215,10 +216,10 @@ def main() -> None:
     if machine["load_average"] > 0.5:
         print("Other work is running on this machine: the figures will be too low.")
     results: list[dict[str, Any]] = []
-    for threads in arguments.threads:
-        torch.set_num_threads(threads)
-        for part in (encoder, front_end, text_tower, whole_way):
-            part(threads, results)
+    for count in arguments.threads:
+        torch.set_num_threads(count)
+        for part in parts:
+            part(count, results)
     machine["load_average_at_the_end"] = os.getloadavg()[0]
     print(f"load average at the end: {machine['load_average_at_the_end']:.2f} (this run's own work included)")
     if arguments.json:
@@ -227,4 +228,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_parts(__doc__, (encoder, front_end, text_tower, whole_way), threads=(1, 2))

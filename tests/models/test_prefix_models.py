@@ -7,6 +7,7 @@ from prefix_models import AUDIO, CLIP_S, END, KINDS, PREFIX, RATE, clips, prompt
 from transformers import AutoModel, AutoModelForMultimodalLM, AutoProcessor, GenerationConfig
 
 from afm_hf import average_log_prob_beam_search
+from afm_hf.models.modeling_afm_prefix_lm import AfmVocabularyHead
 
 NEW = 7
 
@@ -203,3 +204,13 @@ def test_decoded_answers_are_the_new_text(parts):
     _, _, processor, inputs = parts
     sequences = torch.cat([inputs["input_ids"], torch.tensor([[*processor.encode("a dog"), 220, END, 0]] * 3)], dim=1)
     assert processor.decode_answers(sequences, inputs["input_ids"]) == ["a dog"] * 3
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 6), (5, 1, 6), (2, 4, 6), (3, 3, 6), (5, 6)])
+def test_the_head_is_a_linear_layer_whichever_way_it_is_computed(shape):
+    head, states = AfmVocabularyHead(6, 11, bias=False), torch.randn(shape)
+    expected = torch.nn.functional.linear(states, head.weight)
+    with torch.no_grad():
+        torch.testing.assert_close(head(states), expected)
+        assert head(states).is_contiguous()
+    assert head(states).requires_grad

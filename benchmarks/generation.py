@@ -1,0 +1,260 @@
+"""
+Speed of generation on this machine: Mellow's and CLAPCAP's sizes, against a loop that runs everything again.
+
+    python benchmarks/generation.py [--threads 1 2] [--json FILE]
+
+The reference of the same run is the plain loop: no cache, one clip at a time, and at every step the whole sequence with
+the logits of all its places, for each beam. It comes in two variants, from one and the same run of it:
+
+* `everything_again`: audio encoder and mapper run at every step, too (for one clip, not for each beam);
+* `official_loop`: they run once, as in the released code, and only the language model runs over the growing sequence.
+
+Both use this package's own encoder, mapper and language model, so that the ratios are of the loops alone. The reference
+really makes all the tokens, and our runs take turns with it: one before its first step, one after every eighth. Its
+seconds are a sum and ours a mean, so that other work on the machine meets both alike.
+
+A decoding step cannot be faster than reading the language model's weights once; how fast this machine reads them is
+measured by a matrix-vector product of 512 MiB in turns with the generation. Weights are random, which does not change
+the work, and no token stops the generation.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from clap import best_seconds, run_parts, show
+from transformers import LogitsProcessor, LogitsProcessorList
+
+from afm_hf import (
+    ClapAfmCaptioningConfig,
+    ClapAfmForConditionalGeneration,
+    MellowConfig,
+    MellowForCausalLM,
+    average_log_prob_beam_search,
+)
+
+FRAMES, MELS, BETWEEN = 1001, 64, 8
+
+
+@dataclass
+class Case:
+    """A model with the inputs of one example and its way of decoding."""
+
+    name: str
+    model: Any
+    input_ids: torch.Tensor  # (1, tokens)
+    input_features: torch.Tensor
+    new_tokens: int
+    beams: int = 1
+
+    def generate(self, batch: int = 1, clock: "Clock | None" = None) -> torch.Tensor:
+        """New tokens, `(batch, new_tokens)`."""
+        decoding = {"custom_generate": average_log_prob_beam_search, "num_beams": self.beams} if self.beams > 1 else {}
+        ids = self.input_ids.expand(batch, -1)
+        if clock is not None:
+            clock.start()
+        made = self.model.generate(
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
+            input_features=self.input_features.expand(batch, *[-1] * (self.input_features.ndim - 1)),
+            max_new_tokens=self.new_tokens,
+            do_sample=False,
+            logits_processor=LogitsProcessorList([] if clock is None else [clock]),
+            **decoding,
+        )
+        return made[:, ids.shape[1] :]
+
+
+class Clock(LogitsProcessor):
+    """Notes when the logits of each step are there."""
+
+    def start(self) -> None:
+        self.times = [time.perf_counter()]
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        self.times.append(time.perf_counter())
+        return scores
+
+    @property
+    def prefill_s(self) -> float:
+        return self.times[1] - self.times[0]
+
+    @property
+    def step_s(self) -> float:
+        """Of a decoding step, the median."""
+        return statistics.median(after - before for before, after in zip(self.times[1:], self.times[2:], strict=False))
+
+
+def mellow() -> Case:
+    """Two clips of 10 s and a prompt, 389 places; SmolLM2-135M; greedy."""
+    model = MellowForCausalLM(MellowConfig()).eval()
+    audio, separator = torch.full((1, 129), model.config.audio_token_id), torch.zeros(1, 1, dtype=torch.long)
+    prompt = torch.randint(1, 49000, (1, 129))
+    ids = torch.cat([audio, separator, audio, separator, prompt], dim=1)
+    return Case("mellow", without_end(model), ids, torch.randn(1, 2, 1, FRAMES, MELS) * 20 - 30, new_tokens=32)
+
+
+def clapcap() -> Case:
+    """A clip, 40 places; mapper of 8 layers, GPT-2 base; the authors' five beams."""
+    model = ClapAfmForConditionalGeneration(ClapAfmCaptioningConfig()).eval()
+    ids = torch.full((1, model.config.prefix_length), model.config.audio_token_id)
+    return Case("clapcap", without_end(model), ids, torch.randn(1, 1, FRAMES, MELS) * 20 - 30, new_tokens=30, beams=5)
+
+
+def without_end(model: Any) -> Any:
+    """No token ends the text; and words that differ more than those of fresh weights, lest rounding choose them."""
+    with torch.no_grad():
+        model.get_input_embeddings().weight.mul_(5.0)
+    model.generation_config.eos_token_id = None
+    model.generation_config.pad_token_id = 0
+    return model
+
+
+@dataclass
+class Rerun:
+    """The plain loop; iterating makes one token after the other."""
+
+    case: Case
+    encoder_s: float = 0.0  # encoder and mapper, of all steps
+    first_encoder_s: float = 0.0
+    language_model_s: float = 0.0  # with the choice of the tokens
+
+    def __iter__(self) -> Iterator[None]:
+        model, ids = self.case.model, self.case.input_ids
+        scores = torch.zeros(1)
+        for step in range(self.case.new_tokens):
+            start = time.perf_counter()
+            prefix = model.get_audio_features(self.case.input_features)
+            encoded = time.perf_counter()
+            ids, scores = self.step(ids, prefix, scores, step + 1)
+            self.encoder_s += encoded - start
+            self.first_encoder_s = self.first_encoder_s or encoded - start
+            self.language_model_s += time.perf_counter() - encoded
+            self.tokens = ids[0, self.case.input_ids.shape[1] :]
+            yield
+
+    def step(
+        self, ids: torch.Tensor, prefix: torch.Tensor, scores: torch.Tensor, length: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """One more token in every beam, the best in average log-probability first; one beam is greedy decoding."""
+        model, beams = self.case.model, self.case.beams
+        embeds = model.model.insert_prefix(ids, model.get_input_embeddings()(ids), prefix.expand(len(ids), -1, -1))
+        logits = model(inputs_embeds=embeds, use_cache=False).logits  # (beams, places, words): all are computed
+        sums = scores[:, None] + logits[:, -1].log_softmax(-1)  # no beam ends, so all are of one length
+        averages, index = (sums / length).flatten().topk(beams)
+        beam, token = index // sums.shape[1], index % sums.shape[1]
+        return torch.cat([ids[beam], token[:, None]], dim=1), averages * length
+
+
+@torch.inference_mode()
+def against_the_plain_loop(case: Case, threads: int, results: list[dict[str, Any]]) -> None:
+    """Seconds for one clip by both loops, and how often ours goes into the other."""
+    reference = Rerun(case)
+    case.generate()
+    seconds, tokens = timed(case.generate)
+    runs = [seconds]
+    for step, _ in enumerate(reference):
+        if step % BETWEEN == BETWEEN - 1:
+            runs.append(timed(case.generate)[0])
+    ours = statistics.mean(runs)
+    everything = reference.encoder_s + reference.language_model_s
+    official = reference.first_encoder_s + reference.language_model_s
+    show(
+        results,
+        f"{case.name}, 1 clip",
+        threads=threads,
+        beams=case.beams,
+        new_tokens=case.new_tokens,
+        seconds=ours,
+        official_loop_s=official,
+        everything_again_s=everything,
+        times_faster_than_official_loop=official / ours,
+        times_faster_than_everything_again=everything / ours,
+        our_slowest_and_fastest=[round(max(runs), 3), round(min(runs), 3)],
+        same_tokens=bool(torch.equal(reference.tokens, tokens[0])),
+    )
+
+
+def timed(work: Callable[[], torch.Tensor]) -> tuple[float, torch.Tensor]:
+    start = time.perf_counter()
+    made = work()
+    return time.perf_counter() - start, made
+
+
+@torch.inference_mode()
+def throughput(case: Case, threads: int, results: list[dict[str, Any]]) -> None:
+    """Tokens/s of 1 and 8 clips, and a step against reading the language model's weights once."""
+    matrix, vector = torch.randn(8192, 16384), torch.randn(16384)  # 512 MiB
+    megabytes = weights_read(case.model) / 1e6
+    for batch, repeats in ((1, 3), (8, 1)):
+        clock, prefills, steps, totals, read_s = Clock(), [], [], [], float("inf")
+        for _ in range(repeats):
+            read_s = min(read_s, *best_seconds(lambda: matrix @ vector, repeats=5))
+            start = time.perf_counter()
+            case.generate(batch, clock)
+            totals.append(time.perf_counter() - start)
+            prefills.append(clock.prefill_s)
+            steps.append(clock.step_s)
+        gigabytes_per_s = matrix.numel() * 4 / 1e9 / read_s
+        step_s, floor_s = min(steps), megabytes / 1e3 / gigabytes_per_s
+        show(
+            results,
+            f"{case.name}, throughput",
+            threads=threads,
+            batch=batch,
+            beams=case.beams,
+            tokens_per_s=batch * case.new_tokens / min(totals),
+            seconds=min(totals),
+            prefill_s=min(prefills),
+            decoding_tokens_per_s=batch / step_s,
+            step_ms=step_s * 1e3,
+            weights_mb=megabytes,
+            read_gb_per_s=gigabytes_per_s,
+            floor_ms=floor_s * 1e3,
+            times_the_floor=step_s / floor_s,
+        )
+
+
+def weights_read(model: Any) -> int:
+    """Bytes of the language model that a step reads: all but the positions; the word table is read as the head."""
+    named = model.model.language_model.named_parameters()
+    return sum(weight.numel() * weight.element_size() for name, weight in named if not name.startswith("wpe"))
+
+
+@torch.inference_mode()
+def prefill(case: Case, threads: int, results: list[dict[str, Any]]) -> None:
+    """The prompt with the logits of its last place alone, as `generate()` wants them, against all logits."""
+    embeds = torch.randn(1, case.input_ids.shape[1], case.model.config.hidden_size)
+
+    def run(logits_to_keep: int) -> Any:
+        return case.model(inputs_embeds=embeds, use_cache=True, logits_to_keep=logits_to_keep)
+
+    last, every = best_seconds(lambda: run(1), lambda: run(0), repeats=3)
+    show(
+        results,
+        f"{case.name}, prefill",
+        threads=threads,
+        places=embeds.shape[1],
+        ms=last * 1e3,
+        ms_with_all_logits=every * 1e3,
+        times_faster=every / last,
+    )
+
+
+def part(make: Callable[[], Case]) -> Callable[..., None]:
+    """All measurements of a model, which is in memory only for them."""
+
+    def measure(threads: int, results: list[dict[str, Any]]) -> None:
+        torch.manual_seed(0)
+        case = make()
+        for measurement in (against_the_plain_loop, throughput, prefill):
+            measurement(case, threads, results)
+
+    return measure
+
+
+if __name__ == "__main__":
+    run_parts(__doc__, (part(mellow), part(clapcap)), threads=(1,))
