@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from generating_models import save, write_clips
 from pair_models import KINDS as PAIRS
 from pair_models import noise, tiny_pair_model
 from prefix_models import CLIP_S, KINDS, RATE, tiny_processor
-from transformers import TextIteratorStreamer
+from transformers import TextIteratorStreamer, pipeline
 
 from afm_hf import AudioDecodeError
 
@@ -136,6 +137,19 @@ def test_streams_the_text_that_is_decoded(kind):
     streamer = TextIteratorStreamer(processor.tokenizer, skip_prompt=True)
     sequences = model.generate(**inputs, max_new_tokens=6, do_sample=False, streamer=streamer)
     assert "".join(streamer) == processor.tokenizer.decode(sequences[0, inputs["input_ids"].shape[1] :])
+
+
+@pytest.mark.parametrize("kind", [*KINDS, *PAIRS])
+def test_transformers_any_to_any_pipeline_takes_every_model(kind, tmp_path):
+    save(kind, tmp_path)
+    path = write_clips(tmp_path / "clips", 1)[0]
+    ask = pipeline("any-to-any", model=str(tmp_path))
+    inputs = ask.processor(audio=path, text="hm")
+    expected = ask.processor.decode_answers(ask.model.generate(**inputs), inputs["input_ids"])
+    made = ask(text="hm", audio=path, return_full_text=False)
+    assert [result["generated_text"].strip() for result in made] == expected
+    with pytest.raises(ValueError, match="takes audio and text, but `images` were given"):
+        ask.processor(audio=path, text="hm", images=[1])
 
 
 # -- answers as text --------------------------------------------------------------------------------------------------

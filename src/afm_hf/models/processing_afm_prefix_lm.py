@@ -97,6 +97,9 @@ class AfmPrefixLMProcessor(ProcessorMixin):
         """
         if audio is None:
             raise ValueError(f"{type(self).__name__} needs `audio`.")
+        for name in ("images", "videos"):  # transformers' pipelines name them to every processor
+            if audio_kwargs.pop(name, None) is not None:
+                raise ValueError(f"{type(self).__name__} takes audio and text, but `{name}` were given.")
         inputs = self.audio_inputs(audio, sampling_rate=sampling_rate, return_tensors="pt", **audio_kwargs)
         examples = len(inputs["input_features"])
         prompts = one_each("text", text, examples)
