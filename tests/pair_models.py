@@ -1,9 +1,10 @@
 """Tiny Mellow and ADIFF, the models of two clips: models, processors and inputs, made in a second."""
 
 import numpy as np
+import pytest
 import torch
 from prefix_models import CLIP_S, RATE, bytes_tokenizer
-from transformers import GPT2Config, LlamaConfig
+from transformers import GPT2Config, LlamaConfig, pipeline
 
 from afm_hf import (
     AdiffConfig,
@@ -78,3 +79,11 @@ def noise(seed):
 def pair_batch(processor, **kwargs):
     pairs = [[noise(0), noise(1)], [noise(2), noise(3)]]
     return processor(audio=pairs, text=PROMPTS, sampling_rate=RATE, **kwargs)
+
+
+def any_to_any(folder):
+    """transformers' own pipeline; its older versions want Pillow and torchvision whatever the model reads."""
+    try:
+        return pipeline("any-to-any", model=str(folder))
+    except ImportError as error:
+        pytest.skip(f"this transformers cannot make the pipeline here: {error}")

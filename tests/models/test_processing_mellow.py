@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from pair_models import noise, tiny_pair_model
+from pair_models import any_to_any, noise, tiny_pair_model
 from prefix_models import RATE
-from transformers import AutoProcessor, pipeline
+from transformers import AutoProcessor
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def test_the_template_travels_with_the_processor(saved):
 
 def test_transformers_own_pipeline_answers_as_model_and_processor_do(saved):
     model, processor, folder, (first, second) = saved
-    ask = pipeline("any-to-any", model=str(folder))
+    ask = any_to_any(folder)
     for messages, audio in [(chat(first, second), [first, second]), (chat(second), second)]:
         inputs = processor(audio=audio, text="what differs")
         expected = processor.decode_answers(model.generate(**inputs), inputs["input_ids"])[0]

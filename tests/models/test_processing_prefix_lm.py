@@ -8,9 +8,9 @@ import soundfile
 import torch
 from generating_models import save, write_clips
 from pair_models import KINDS as PAIRS
-from pair_models import noise, tiny_pair_model
+from pair_models import any_to_any, noise, tiny_pair_model
 from prefix_models import CLIP_S, KINDS, RATE, tiny_processor
-from transformers import TextIteratorStreamer, pipeline
+from transformers import TextIteratorStreamer
 
 from afm_hf import AudioDecodeError
 
@@ -143,7 +143,7 @@ def test_streams_the_text_that_is_decoded(kind):
 def test_transformers_any_to_any_pipeline_takes_every_model(kind, tmp_path):
     save(kind, tmp_path)
     path = write_clips(tmp_path / "clips", 1)[0]
-    ask = pipeline("any-to-any", model=str(tmp_path))
+    ask = any_to_any(tmp_path)
     inputs = ask.processor(audio=path, text="hm")
     expected = ask.processor.decode_answers(ask.model.generate(**inputs), inputs["input_ids"])
     made = ask(text="hm", audio=path, return_full_text=False)
