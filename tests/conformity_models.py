@@ -9,11 +9,14 @@ import torch
 from pair_models import noise, tiny_pair_model
 from prefix_models import RATE, clips, prompts, tiny_model, tiny_processor
 from tiny_models import clap_2022_config, clap_config, clap_parts, htsat_config, perturb
+from transformers import Wav2Vec2Config
 
 from afm_hf import (
     AfmCnn14Config,
     AfmCnn14Model,
     AfmHtsatModel,
+    AfmSpeechEncoderConfig,
+    AfmSpeechEncoderModel,
     ClapAfmForAudioClassification,
     ClapAfmModel,
     ClapAfmProcessor,
@@ -88,7 +91,19 @@ def clap_row(name: str) -> Row:
     return Row(name, model, inputs, processor)
 
 
+def speech_row() -> Row:
+    """Its last layer: those behind the chosen one would not train."""
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+    convolutions = {"conv_dim": (8, 8), "conv_kernel": (10, 4), "conv_stride": (5, 4)}
+    positions = {"num_conv_pos_embeddings": 8, "num_conv_pos_embedding_groups": 2, "layerdrop": 0.0}
+    encoder = Wav2Vec2Config(vocab_size=8, **sizes, **convolutions, **positions)
+    model = AfmSpeechEncoderModel(AfmSpeechEncoderConfig(encoder_config=encoder, layer=2)).eval()
+    return Row("speech", model, {"input_features": torch.randn(BATCH, 1, 2000, 1)})
+
+
 def encoder_row(name: str) -> Row:
+    if name == "speech":
+        return speech_row()
     if name == "htsat":
         model = AfmHtsatModel(htsat_config(use_framewise_head=True, num_classes=5))
     else:
@@ -117,7 +132,7 @@ def generating_row(name: str) -> Row:
     return row
 
 
-ROWS = ["clap", "clap_2022", "clap_classification", "htsat", "cnn14", *GENERATING]
+ROWS = ["clap", "clap_2022", "clap_classification", "htsat", "cnn14", "speech", *GENERATING]
 
 
 def make_row(name: str) -> Row:

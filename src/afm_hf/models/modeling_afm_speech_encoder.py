@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from transformers import AutoModel, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPooling
+from transformers.utils import can_return_tuple
 
 from .configuration_afm_speech_encoder import AfmSpeechEncoderConfig
 
@@ -39,12 +40,20 @@ class AfmSpeechEncoderModel(PreTrainedModel):
     def get_input_embeddings(self) -> nn.Module:
         return self.encoder.get_input_embeddings()
 
-    def forward(self, input_features: torch.Tensor, **kwargs: Any) -> BaseModelOutputWithPooling:
+    @can_return_tuple
+    def forward(
+        self,
+        input_features: torch.Tensor,
+        output_hidden_states: bool | None = None,
+        output_attentions: bool | None = None,
+        **kwargs: Any,
+    ) -> tuple[torch.Tensor, ...] | BaseModelOutputWithPooling:
         """
         Encodes waveforms.
 
         Args:
             input_features (`torch.Tensor` of shape `(batch, 1, samples, 1)`): As the feature extractor makes them.
+            output_hidden_states, output_attentions (`bool`, *optional*): Whether to return those of the encoder, too.
 
         Returns:
             [`BaseModelOutputWithPooling`] with `last_hidden_state` `(batch, frames, hidden_size)`, the output of
@@ -58,9 +67,15 @@ class AfmSpeechEncoderModel(PreTrainedModel):
                 "The speech encoder reads waveforms of shape (batch, 1, samples, 1), but was given "
                 f"{tuple(input_features.shape)}. Make them with `AfmSpeechFeatureExtractor`."
             )
-        outputs = self.encoder(input_features[:, 0, :, 0], output_hidden_states=True)
+        waveforms = input_features[:, 0, :, 0].to(self.dtype)  # (batch, samples)
+        outputs = self.encoder(waveforms, output_hidden_states=True, output_attentions=output_attentions)
         hidden_states = outputs.hidden_states[self.config.layer]  # (batch, frames, hidden_size)
-        return BaseModelOutputWithPooling(last_hidden_state=hidden_states, pooler_output=hidden_states.mean(dim=1))
+        return BaseModelOutputWithPooling(
+            last_hidden_state=hidden_states,
+            pooler_output=hidden_states.mean(dim=1),
+            hidden_states=outputs.hidden_states if output_hidden_states else None,
+            attentions=outputs.attentions if output_attentions else None,
+        )
 
 
 __all__ = ["AfmSpeechEncoderModel"]
