@@ -1,0 +1,1 @@
+"""What `Trainer` lacks for the models of this package, and nothing that it has."""

@@ -1,0 +1,188 @@
+"""
+Checkpoints of `Trainer` that survive a crash at any moment.
+
+A checkpoint is complete once a marker with the sizes and hashes of its files lies in it, which is written last and
+appears at once. A checkpoint whose files do not match its marker, for example because the run died while deleting it,
+is no checkpoint. Older ones are deleted only after the new one is complete.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+from torch import distributed
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.utils import logging
+
+logger = logging.get_logger(__name__)
+
+MARKER = "complete.json"
+FORMAT = 1
+
+
+def mark_complete(checkpoint: str | Path) -> None:
+    """
+    Brings all files of a checkpoint to disk and then writes its marker.
+
+    Args:
+        checkpoint (`str` or `Path`): Its folder.
+
+    Raises:
+        ValueError: if there is no such folder, or nothing in it.
+    """
+    folder = Path(checkpoint)
+    files = {name: _describe(folder / name, sync=True) for name in _file_names(folder)} if folder.is_dir() else {}
+    if not files:
+        raise ValueError(f"There is no checkpoint in {folder}.")
+    draft = folder / f"{MARKER}.tmp"
+    with draft.open("w", encoding="utf-8") as file:
+        json.dump({"format": FORMAT, "files": files}, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    _sync_folder(folder)
+    os.replace(draft, folder / MARKER)
+    _sync_folder(folder)
+    _sync_folder(folder.parent)
+
+
+def why_incomplete(checkpoint: str | Path) -> str | None:
+    """What is wrong with a checkpoint; `None` if it is complete."""
+    folder = Path(checkpoint)
+    try:
+        marker = json.loads((folder / MARKER).read_text(encoding="utf-8"))
+        expected = dict(marker["files"])
+    except FileNotFoundError:
+        return f"it has no {MARKER}: the run ended while it was saved or deleted"
+    except (ValueError, KeyError, TypeError) as error:
+        return f"its {MARKER} cannot be read ({error})"
+    if marker.get("format") != FORMAT:
+        return f"its {MARKER} has format {marker.get('format')!r}, but this version reads {FORMAT}"
+    for name, description in expected.items():
+        path = folder / name
+        if not path.is_file():
+            return f"{name} is missing"
+        if path.stat().st_size != description["size"]:
+            return f"{name} has {path.stat().st_size} bytes instead of {description['size']}"
+        if _describe(path) != description:
+            return f"{name} has changed since it was saved"
+    return None
+
+
+def newest_complete_checkpoint(output_dir: str | Path) -> str | None:
+    """
+    Where a run goes on: for `trainer.train(resume_from_checkpoint=...)`.
+
+    Newer checkpoints that are not complete are named in a warning, and stay untouched.
+
+    Args:
+        output_dir (`str` or `Path`): Folder of the run, which need not exist yet.
+
+    Returns:
+        The checkpoint's folder; `None` if there is none, and the run begins.
+    """
+    for folder in reversed(_checkpoints(Path(output_dir))):
+        reason = why_incomplete(folder)
+        if reason is None:
+            return str(folder)
+        logger.warning(f"{folder} is not used: {reason}.")
+    return None
+
+
+class CompleteCheckpoints(TrainerCallback):
+    r"""
+    Marks every checkpoint of `Trainer` as complete, and deletes old ones in `Trainer`'s place.
+
+    `Trainer` deletes old checkpoints before a callback can mark the new one; so `save_total_limit` is taken over from
+    the arguments when training begins. As there, the best checkpoint is kept beyond the limit. Half-written and
+    half-deleted checkpoints that are older than the newest complete one are cleared away too.
+
+    Example:
+    ```python
+    trainer.add_callback(CompleteCheckpoints())
+    trainer.train(resume_from_checkpoint=newest_complete_checkpoint(arguments.output_dir))
+    ```
+    """
+
+    def __init__(self) -> None:
+        self.limit: int | None = None
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if args.save_total_limit is not None:
+            self.limit, args.save_total_limit = args.save_total_limit, None
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        if distributed.is_available() and distributed.is_initialized():
+            distributed.barrier()  # every process has written its part
+        if not args.should_save:
+            return
+        output_dir = Path(args.output_dir)
+        newest = output_dir / f"checkpoint-{state.global_step}"
+        mark_complete(newest)
+        if self.limit is not None and self.limit > 0:
+            self._rotate(output_dir, newest, state.best_model_checkpoint)
+
+    def _rotate(self, output_dir: Path, newest: Path, best: str | None) -> None:
+        older = [folder for folder in _checkpoints(output_dir) if _step(folder) < _step(newest)]
+        protected = Path(best).name if best else None
+        kept = [folder for folder in older if (folder / MARKER).is_file() and folder.name != protected]
+        others = 1 + (protected is not None and any(folder.name == protected for folder in older))
+        kept = kept[len(kept) - max(0, (self.limit or 0) - others) :]
+        for folder in older:
+            if folder not in kept and folder.name != protected:
+                (folder / MARKER).unlink(missing_ok=True)  # first: what is left of it is no checkpoint any more
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _step(folder: Path) -> int:
+    return int(folder.name.rpartition("-")[2])
+
+
+def _checkpoints(output_dir: Path) -> list[Path]:
+    """Folders `checkpoint-<step>`, by step."""
+    if not output_dir.is_dir():
+        return []
+    return sorted(
+        (path for path in output_dir.iterdir() if path.is_dir() and re.fullmatch(r"checkpoint-\d+", path.name)),
+        key=_step,
+    )
+
+
+def _file_names(folder: Path) -> list[str]:
+    """Files below `folder`, as they are named in a marker."""
+    own = (MARKER, f"{MARKER}.tmp")
+    files = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return sorted(name for name in files if name not in own)
+
+
+def _describe(path: Path, sync: bool = False) -> dict[str, Any]:
+    """Size and hash of a file, after it has been brought to disk."""
+    with path.open("rb") as file:
+        if sync:
+            os.fsync(file.fileno())
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+        return {"size": file.tell(), "sha256": digest.hexdigest()}
+
+
+def _sync_folder(folder: Path) -> None:
+    """Names of new files survive a power cut only after this; not every system lets folders be opened."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    except OSError:
+        pass
+    finally:
+        os.close(handle)
+
+
+__all__ = ["CompleteCheckpoints", "mark_complete", "newest_complete_checkpoint", "why_incomplete"]

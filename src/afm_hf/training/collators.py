@@ -1,0 +1,237 @@
+"""
+From rows of a data set to what the models are trained on.
+
+All that is random here (which of several captions, which second clip, which crop) is drawn from the seed and the texts
+of the batch, not from a global generator: it changes from epoch to epoch as the batches do, is the same however many
+workers load the data, and a run that is resumed sees what it would have seen.
+"""
+
+import hashlib
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from transformers.utils import logging
+
+from ..models.audio_utils import AudioDecodeError, describe_source
+
+logger = logging.get_logger(__name__)
+
+ON_BAD_AUDIO = ("skip", "raise")
+TEXTS = ("text", "caption", "captions")
+ANSWERS = ("answer", *TEXTS)
+
+
+class _Collator:
+    """What both collators share: reading of rows, broken clips, random draws."""
+
+    clips_per_example = 1
+
+    def __init__(
+        self, processor: Any, on_bad_audio: str, seed: int, sampling_rate: int | None, audio_kwargs: dict[str, Any]
+    ) -> None:
+        if on_bad_audio not in ON_BAD_AUDIO:
+            raise ValueError(f"`on_bad_audio` is {on_bad_audio!r}; expected one of {ON_BAD_AUDIO}.")
+        self.processor = processor
+        self.on_bad_audio = on_bad_audio
+        self.seed = seed
+        self.sampling_rate = sampling_rate
+        self.audio_kwargs = audio_kwargs
+        #: Rows left out so far because of their audio (in this process: each data loader worker counts its own).
+        self.left_out = 0
+
+    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """
+        One batch.
+
+        Raises:
+            ValueError: for rows without the columns that are needed, or if no clip of the batch can be used.
+            AudioDecodeError: (a `ValueError`) for a clip that cannot be used, with `on_bad_audio="raise"`.
+        """
+        if not rows:
+            raise ValueError("The batch has no rows.")
+        kept = list(rows)
+        try:
+            return self._join(kept)
+        except AudioDecodeError:
+            if self.on_bad_audio == "raise":
+                raise
+        kept = [row for row in rows if self._is_usable(row)]
+        self.left_out += len(rows) - len(kept)
+        if not kept:
+            raise ValueError(
+                f"None of the {len(rows)} clips of the batch can be used; the warnings above say why. Are the paths "
+                "right?"
+            )
+        return self._join(kept)
+
+    def _join(self, rows: list[Mapping[str, Any]]) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def _is_usable(self, row: Mapping[str, Any]) -> bool:
+        for name in ("audio", "audio2"):
+            if not _is_given(row.get(name)):
+                continue
+            try:
+                self.processor.feature_extractor([row[name]], **self._audio_settings())
+            except AudioDecodeError as error:
+                clip = describe_source(row[name]) if isinstance(row[name], str) else error.source
+                logger.warning(f"A row is left out of training: its `{name}`, {clip}, cannot be used: {error}")
+                return False
+        return True
+
+    def _audio_settings(self, generator: random.Random | None = None) -> dict[str, Any]:
+        settings = dict(self.audio_kwargs)
+        if self.sampling_rate is not None:
+            settings["sampling_rate"] = self.sampling_rate
+        if generator is not None and "random" in (settings.get("truncation"), self._extractor_truncation()):
+            settings["generator"] = torch.Generator().manual_seed(generator.getrandbits(63))
+        return settings
+
+    def _extractor_truncation(self) -> str:
+        return getattr(self.processor.feature_extractor, "truncation", "first")
+
+    def _generator(self, texts: Sequence[Any]) -> random.Random:
+        """Of the seed and the batch."""
+        digest = hashlib.sha256(repr((self.seed, list(texts))).encode()).digest()
+        return random.Random(int.from_bytes(digest[:8], "big"))
+
+
+class ClapCollator(_Collator):
+    r"""
+    Batches for [`ClapAfmModel`] with `Trainer` or [`ContrastiveTrainer`].
+
+    Args:
+        processor ([`ClapAfmProcessor`]): The model's processor.
+        on_bad_audio (`str`, *optional*, defaults to `"skip"`):
+            `"skip"` leaves a row out whose clip cannot be used, with a warning that names it; `"raise"` stops. A clip
+            is never replaced by another one, whose text would be wrong.
+        seed (`int`, *optional*, defaults to 0): Of random crops, and of the choice among several captions.
+        sampling_rate (`int`, *optional*): Rate in Hz of bare arrays; see the feature extractor.
+        **audio_kwargs: Further arguments of the feature extractor, for example `truncation="random"`.
+
+    A row has `audio` (path, array, item of `datasets`, ...) and `text` or `caption`; a list of captions stands for one
+    of them, drawn anew for every batch.
+    """
+
+    def __init__(
+        self,
+        processor: Any,
+        on_bad_audio: str = "skip",
+        seed: int = 0,
+        sampling_rate: int | None = None,
+        **audio_kwargs: Any,
+    ) -> None:
+        super().__init__(processor, on_bad_audio, seed, sampling_rate, audio_kwargs)
+        # A tokenizer that knows no longest text would warn at every batch.
+        self._text_kwargs = {"padding": True, "truncation": processor.tokenizer.model_max_length < 10**9}
+
+    def _join(self, rows: list[Mapping[str, Any]]) -> dict[str, Any]:
+        given = [_column(row, TEXTS) for row in rows]
+        generator = self._generator(given)
+        batch = self.processor(
+            audio=[_column(row, ("audio",)) for row in rows],
+            text=[_one_of(text, generator) for text in given],
+            text_kwargs=self._text_kwargs,
+            audio_kwargs=self._audio_settings(generator),
+            return_tensors="pt",
+        )
+        return {**batch, "return_loss": True}
+
+
+class PrefixLMCollator(_Collator):
+    r"""
+    Batches with labels for CLAPCAP, Pengi, Mellow and ADIFF; labels stand on the answers and their ends alone.
+
+    Args:
+        processor ([`AfmPrefixLMProcessor`]): The model's processor.
+        on_bad_audio (`str`, *optional*, defaults to `"skip"`): See [`ClapCollator`].
+        random_second_audio (`bool` or `list`, *optional*, defaults to `False`):
+            For models with two clips, and rows without `audio2`: another clip of the batch in the second place, as in
+            Mellow's training, or one of the clips of a list. Otherwise such a row's clip is heard twice.
+        seed (`int`, *optional*, defaults to 0): Of these draws, of random crops and of the choice among answers.
+        sampling_rate (`int`, *optional*): Rate in Hz of bare arrays; see the feature extractor.
+        **audio_kwargs: Further arguments of the feature extractor, for example `truncation="random"`.
+
+    A row has `audio`, `answer` (or `text`, or `caption`; a list stands for one of them), a `prompt` for the models that
+    read one, and `audio2` for those that hear two clips.
+
+    Raises:
+        ValueError: if a second clip is asked for from a model with one.
+    """
+
+    def __init__(
+        self,
+        processor: Any,
+        on_bad_audio: str = "skip",
+        random_second_audio: bool | Sequence[Any] = False,
+        seed: int = 0,
+        sampling_rate: int | None = None,
+        **audio_kwargs: Any,
+    ) -> None:
+        super().__init__(processor, on_bad_audio, seed, sampling_rate, audio_kwargs)
+        self.clips_per_example = processor.clips_per_example
+        self.random_second_audio = random_second_audio
+        if random_second_audio and self.clips_per_example != 2:
+            raise ValueError(
+                f"`random_second_audio` is for models with two clips, but {type(processor).__name__} takes "
+                f"{self.clips_per_example}."
+            )
+
+    def _join(self, rows: list[Mapping[str, Any]]) -> dict[str, Any]:
+        given = [_column(row, ANSWERS) for row in rows]
+        prompts = [row.get("prompt") for row in rows]
+        generator = self._generator([given, prompts])
+        return dict(
+            self.processor(
+                audio=self._examples(rows, generator),
+                text=prompts if any(prompts) else None,
+                text_target=[_one_of(answer, generator) for answer in given],
+                return_tensors="pt",
+                **self._audio_settings(generator),
+            )
+        )
+
+    def _examples(self, rows: list[Mapping[str, Any]], generator: random.Random) -> list[Any]:
+        """Clips, or pairs of clips."""
+        clips = [_column(row, ("audio",)) for row in rows]
+        seconds = [row.get("audio2") for row in rows]
+        if self.clips_per_example == 1:
+            if any(map(_is_given, seconds)):
+                raise ValueError(f"A row has `audio2`, but {type(self.processor).__name__} takes one clip a row.")
+            return clips
+        pairs = []
+        for index, (clip, second) in enumerate(zip(clips, seconds, strict=True)):
+            if _is_given(second):
+                pairs.append([clip, second])
+                continue
+            others = clips[:index] + clips[index + 1 :]
+            if not isinstance(self.random_second_audio, bool):
+                others = list(self.random_second_audio)
+            drawn = generator.choice(others) if self.random_second_audio and others else clip
+            pairs.append([clip, drawn])
+        return pairs
+
+
+def _is_given(clip: Any) -> bool:
+    """The official files write an empty path where there is no second clip."""
+    return clip is not None and not (isinstance(clip, str) and not clip)
+
+
+def _column(row: Mapping[str, Any], names: Sequence[str]) -> Any:
+    for name in names:
+        if row.get(name) is not None:
+            return row[name]
+    raise ValueError(f"A row has the columns {sorted(row)}, but none of {list(names)} is filled.")
+
+
+def _one_of(text: Any, generator: random.Random) -> str:
+    """One of several texts, or the one there is; blanks are refused, as they would be learned."""
+    chosen = generator.choice(list(text)) if isinstance(text, list | tuple) and text else text
+    if not isinstance(chosen, str) or not chosen.strip():
+        raise ValueError(f"The text of a row is {chosen!r}; expected words.")
+    return chosen
+
+
+__all__ = ["ClapCollator", "PrefixLMCollator"]

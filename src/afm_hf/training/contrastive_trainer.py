@@ -1,0 +1,141 @@
+"""`Trainer` for CLAP: loss over all processes, batches larger than memory, a bounded temperature, retrieval figures."""
+
+import math
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_utils import EvalPrediction
+
+from .cached_contrastive import EMBEDDINGS, cached_contrastive, unwrap
+from .losses import ContrastiveLoss
+
+
+class LogitScaleClamp(TrainerCallback):
+    """
+    Keeps what similarities are multiplied by at or below a limit, after every step of the optimiser.
+
+    Args:
+        maximum (`float`, *optional*, defaults to 100.0): The limit of `exp(logit_scale)`, that of the CLAP papers.
+
+    Raises:
+        ValueError: if the limit is not above 0.
+    """
+
+    def __init__(self, maximum: float = 100.0) -> None:
+        if not maximum > 0:
+            raise ValueError(f"`maximum` is {maximum}; the limit of exp(logit_scale) must be above 0, usually 100.")
+        self.maximum = maximum
+
+    def on_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **kwargs: Any
+    ) -> None:
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if name.rpartition(".")[2] == "logit_scale":
+                    parameter.clamp_(max=math.log(self.maximum))
+
+
+def retrieval_metrics(prediction: EvalPrediction) -> dict[str, float]:
+    """
+    Recall at 1 and 5 in both directions over the whole held-out set, for `compute_metrics` of [`ContrastiveTrainer`].
+
+    The text at the place of an audio counts as its only right one; a text that scores as high as the right one counts
+    as ahead of it.
+    """
+    audio, text = (torch.as_tensor(part).float() for part in prediction.predictions)
+    similarity = audio @ text.t()
+    own = similarity.diagonal()
+    figures = {}
+    for name, table in (("audio_to_text", similarity), ("text_to_audio", similarity.t())):
+        rank = (table >= own[:, None]).sum(1)  # 1 is the best
+        for k in (1, 5):
+            figures[f"{name}_recall@{k}"] = (rank <= k).float().mean().item()
+    return figures
+
+
+class ContrastiveTrainer(Trainer):
+    r"""
+    `Trainer` whose loss takes the pairs of all processes as negatives.
+
+    With one process and without chunks it computes what `Trainer` itself does with [`ClapAfmModel`]. Evaluation gives
+    `compute_metrics` the L2-normalised embeddings of the held-out pairs, `(audio_embeds, text_embeds)`. Of a batch that
+    is shorter than the others the loss is lower, as it has fewer negatives: `dataloader_drop_last=True` leaves it out.
+
+    Args:
+        *args, **kwargs: As `Trainer`.
+        cached_chunk (`int`, *optional*):
+            Pairs that are embedded at a time; the batch may then be larger than memory. See [`cached_contrastive`].
+        gather (`bool`, *optional*, defaults to `True`): Whether pairs of other processes are negatives.
+        max_logit_scale (`float`, *optional*, defaults to 100.0): See [`LogitScaleClamp`]; `None` for no limit.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        cached_chunk: int | None = None,
+        gather: bool = True,
+        max_logit_scale: float | None = 100.0,
+        **kwargs: Any,
+    ) -> None:
+        if cached_chunk is not None and cached_chunk < 1:
+            raise ValueError(f"`cached_chunk` is {cached_chunk}; expected 1 or more pairs, or None.")
+        super().__init__(*args, **kwargs)
+        self.cached_chunk = cached_chunk
+        self.contrastive_loss = ContrastiveLoss(gather)
+        if max_logit_scale is not None:
+            self.add_callback(LogitScaleClamp(max_logit_scale))
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> Any:
+        """The contrastive loss of this process's pairs against those of all."""
+        outputs = model(**{**inputs, "return_loss": False})
+        scale = unwrap(model).logit_scale
+        loss = self.contrastive_loss(outputs["audio_embeds"], outputs["text_embeds"], scale)
+        return (loss, outputs) if return_outputs else loss
+
+    def training_step(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> torch.Tensor:
+        """As `Trainer`'s, but in chunks if `cached_chunk` is given."""
+        if self.cached_chunk is None:
+            return super().training_step(model, inputs, num_items_in_batch)
+        model.train()
+        steps = self.current_gradient_accumulation_steps
+        with self.compute_loss_context_manager():
+            loss = cached_contrastive(
+                model,
+                self._prepare_inputs(inputs),
+                self.cached_chunk,
+                self.contrastive_loss,
+                backward=lambda term: self.accelerator.backward(term / steps),
+            )
+        return loss / steps
+
+    def prediction_step(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        prediction_loss_only: bool,
+        ignore_keys: list[str] | None = None,
+    ) -> tuple[Any, Any, Any]:
+        """Loss, the two embeddings, and a label for every pair, without which `Trainer` would compute no metrics."""
+        inputs = self._prepare_inputs(inputs)
+        with torch.no_grad(), self.compute_loss_context_manager():
+            loss, outputs = self.compute_loss(model, inputs, return_outputs=True)
+        if prediction_loss_only:
+            return loss.detach(), None, None
+        embeddings = tuple(outputs[name].detach() for name in EMBEDDINGS)
+        return loss.detach(), embeddings, torch.zeros(len(embeddings[0]), device=loss.device)
+
+
+__all__ = ["ContrastiveTrainer", "LogitScaleClamp", "retrieval_metrics"]
