@@ -143,7 +143,7 @@ import numpy as np
 from afm_hf import AfmCnn14Config, AfmCnn14Model, AfmFeatureExtractor, load_audio
 model = AfmCnn14Model(AfmCnn14Config(block_channels=[2], pool_sizes=[2], hidden_size=4))
 extractor = AfmFeatureExtractor(sampling_rate=32000, max_length_s=0.1)
-model(**extractor([np.zeros(100, np.float32)], sampling_rate=16000, return_tensors="pt"))
+model(**extractor([np.ones(100, np.float32)], sampling_rate=16000, return_tensors="pt"))
 from transformers import pipeline
 """
     broken = break_packages(tmp_path, torchaudio="OSError", torchcodec="RuntimeError", torchvision="AttributeError")

@@ -342,6 +342,23 @@ def test_bad_audio_is_named(audio, message):
         small()(audio, sampling_rate=RATE)
 
 
+def test_silence_is_an_error_where_nothing_is_heard():
+    silence, sound = np.zeros(4 * RATE, np.float32), tone(1)
+    with pytest.raises(
+        AudioDecodeError, match=r"audio\[1\].*the part that is heard \('first'\) is silent.*windows.*allow_silence"
+    ):
+        small()([sound, silence], sampling_rate=RATE)
+    late = np.concatenate([silence, sound])
+    with pytest.raises(AudioDecodeError, match="'first'"):
+        small()(late, sampling_rate=RATE)
+    assert small()([late], sampling_rate=RATE, truncation="windows")["input_features"].shape[1] > 1
+    with pytest.raises(AudioDecodeError, match="it is silent"):
+        small()([silence], sampling_rate=RATE, truncation="windows")
+    allowed = small(allow_silence=True)
+    assert (allowed(silence, sampling_rate=RATE)["input_features"] == -100).all()
+    assert AfmFeatureExtractor.from_dict(allowed.to_dict()).allow_silence
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [("padding", "repeatpad"), ("truncation", "rand_trunc"), ("channels", "left"), ("resampler", "sinc")],

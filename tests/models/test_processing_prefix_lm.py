@@ -71,8 +71,12 @@ def test_an_unusable_clip_is_named_by_its_place(kind, bad, reason):
 
 
 @pytest.mark.parametrize("kind", [*KINDS, *PAIRS])
-def test_silence_is_audio(kind):
-    made = processor_of(kind)(audio=np.zeros(4000, np.float32), text=prompt_of(kind), sampling_rate=RATE)
+def test_silence_is_audio_only_where_it_is_allowed(kind):
+    processor = processor_of(kind)
+    with pytest.raises(AudioDecodeError, match="silent"):
+        processor(audio=np.zeros(4000, np.float32), text=prompt_of(kind), sampling_rate=RATE)
+    processor.feature_extractor.allow_silence = True
+    made = processor(audio=np.zeros(4000, np.float32), text=prompt_of(kind), sampling_rate=RATE)
     assert torch.isfinite(made["input_features"]).all()
 
 

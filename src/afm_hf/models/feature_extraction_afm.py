@@ -18,7 +18,7 @@ from transformers.feature_extraction_sequence_utils import SequenceFeatureExtrac
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.utils import TensorType, logging
 
-from .audio_utils import describe_source, load_audio
+from .audio_utils import AudioDecodeError, describe_source, load_audio
 
 logger = logging.get_logger(__name__)
 
@@ -35,6 +35,9 @@ TOKENIZER_WORDS = (
 
 # Decoding only the head of a long file needs a little more than the clip, or the resampler would ring at its end.
 RESAMPLER_MARGIN_S = 0.25
+
+# Below this peak (-120 dB of full scale) every value of the log-mel lies at its floor: there is nothing to hear.
+SILENCE = 1e-6
 
 
 class AfmFeatureExtractor(SequenceFeatureExtractor):
@@ -75,6 +78,9 @@ class AfmFeatureExtractor(SequenceFeatureExtractor):
             `"soxr"`, or `"torchaudio"` for the numerics of the official code.
         padding_value (`float`, *optional*, defaults to 0.0):
             Value of a silent sample.
+        allow_silence (`bool`, *optional*, defaults to `False`):
+            Whether digital silence is audio like any other. If not it is an error, for models answer it with something
+            that nobody hears.
     """
 
     model_input_names = ["input_features"]
@@ -95,9 +101,11 @@ class AfmFeatureExtractor(SequenceFeatureExtractor):
         channels: str = "mean",
         resampler: str = "soxr",
         padding_value: float = 0.0,
+        allow_silence: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(feature_size, sampling_rate, padding_value, **kwargs)
+        self.allow_silence = allow_silence
         self.mel_sampling_rate = mel_sampling_rate or sampling_rate
         self.n_fft = n_fft
         self.hop_length = hop_length
@@ -153,7 +161,8 @@ class AfmFeatureExtractor(SequenceFeatureExtractor):
             int64, 1 for a real window and 0 for one that only fills the batch.
 
         Raises:
-            AudioDecodeError: (a `ValueError`) for audio that is unreadable, empty, not finite, ...; it names the clip.
+            AudioDecodeError: (a `ValueError`) for audio that is unreadable, empty, silent, ...; it names the
+                clip.
             ValueError: for an unknown setting, an empty list, or rates that contradict each other.
         """
         truncation = _setting("truncation", truncation, TRUNCATIONS, self.truncation)
@@ -171,6 +180,7 @@ class AfmFeatureExtractor(SequenceFeatureExtractor):
         for index, clip in enumerate(clips):
             # Only the head of a long file is decoded where only the head is used.
             head_only = truncation == "first" and channels != "concat"
+            name = f"audio[{index}], {describe_source(clip)}"
             waveform = load_audio(
                 clip,
                 self.sampling_rate,
@@ -178,9 +188,11 @@ class AfmFeatureExtractor(SequenceFeatureExtractor):
                 resampler=resampler,
                 source_sampling_rate=sampling_rate,
                 duration_s=length / self.sampling_rate + RESAMPLER_MARGIN_S if head_only else None,
-                name=f"audio[{index}], {describe_source(clip)}",
+                name=name,
             )
             windows.append(self._cut(torch.as_tensor(waveform), length, padding, truncation, generator))
+            if not self.allow_silence and float(windows[-1].abs().max()) < SILENCE:
+                raise _silence(name, truncation)
         log_mel = self.log_mel(torch.cat(windows), device).unsqueeze(1)  # (all windows, 1, frames, mels)
         if truncation != "windows":
             return _to_batch({"input_features": log_mel}, return_tensors)
@@ -315,6 +327,12 @@ def as_clips(audio: Any) -> list[Any]:
     if not clips:
         raise ValueError("No audio was given: the list of clips is empty.")
     return clips
+
+
+def _silence(name: str, truncation: str) -> AudioDecodeError:
+    part = "it is silent" if truncation == "windows" else f"the part that is heard ({truncation!r}) is silent"
+    hint = "" if truncation == "windows" else 'Use `truncation="windows"` to hear all of it. '
+    return AudioDecodeError(name, part, f"{hint}Set `feature_extractor.allow_silence = True` if silence is meant")
 
 
 def _one_of(name: str, value: Any, allowed: tuple[str, ...]) -> str:

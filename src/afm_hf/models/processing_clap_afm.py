@@ -24,8 +24,8 @@ class ClapAfmProcessor(ProcessorMixin):
     >>> from transformers import AutoProcessor
 
     >>> processor = AutoProcessor.from_pretrained(bundled_model("clap-tiny"))
-    >>> silence = np.zeros(16000, dtype=np.float32)
-    >>> inputs = processor(audio=[silence], text=["silence"], sampling_rate=16000, return_tensors="pt")
+    >>> hiss = np.random.default_rng(0).normal(scale=0.1, size=16000)
+    >>> inputs = processor(audio=[hiss], text=["hiss"], sampling_rate=16000, return_tensors="pt")
     >>> sorted(inputs)
     ['attention_mask', 'input_features', 'input_ids']
 
