@@ -1,0 +1,180 @@
+"""
+One engine under all readers: rows and names of clips in, a data set and a report out.
+
+Columns have the same name and type in every data set, so that data sets can be put together with
+`datasets.concatenate_datasets`; a data set has those that its reader fills.
+"""
+
+import importlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .clips import ClipFolder
+from .report import ReadReport
+
+# Column: type. Others are text.
+COLUMNS = {
+    "audio": "audio",
+    "audio2": "audio",
+    "captions": "texts",
+    "labels": "texts",
+    "label_id": "int",
+    "fold": "int",
+}
+_ROWS_AT_ONCE = 10_000
+
+
+@dataclass(frozen=True)
+class Example:
+    """
+    A row before its clips are looked for.
+
+    Attributes:
+        source: Where it came from, `file.csv:12`.
+        audio: Names that the clip may have, relative to the folder of clips; the official one first.
+        audio2: The same for a second clip; empty if there is none.
+        columns: All other columns.
+    """
+
+    source: str
+    audio: Sequence[str]
+    audio2: Sequence[str] = ()
+    columns: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Source:
+    """
+    What a reader knows.
+
+    Attributes:
+        name: Of the data set, for messages.
+        columns: Those that its examples fill, besides `audio` and `source`.
+        examples: Starts to read.
+        origin: Where the clips are to be had.
+    """
+
+    name: str
+    columns: Sequence[str]
+    examples: Callable[[], Iterable[Example]]
+    origin: str = ""
+
+
+def build(source: Source, audio_dir: Path, check: str, streaming: bool) -> tuple[Any, ReadReport]:
+    """
+    Reads a data set.
+
+    Args:
+        source: What to read.
+        audio_dir: Folder of the clips.
+        check: How far clips are looked at, see [`ClipFolder`].
+        streaming: Whether to read while the data set is iterated, and nothing now.
+
+    Returns:
+        A `datasets.Dataset` (`IterableDataset` if streaming) and the report, which fills up while a stream is read and
+        starts anew with it.
+
+    Raises:
+        ImportError: without the `datasets` library.
+        ValueError: if the files are not as expected, or no clip can be used (a stream: while it is read).
+    """
+    datasets = import_datasets()
+    clips, report = ClipFolder(audio_dir, check), ReadReport()
+    features = _features(datasets, source.columns, streaming)
+    if streaming:
+        rows = _StreamedRows(source, clips, report)
+        return datasets.IterableDataset.from_generator(rows, features=features), report
+    arrow = importlib.import_module("pyarrow")
+    schema, chunks, chunk = features.arrow_schema, [], []
+    for row in _rows(source, clips, report):
+        chunk.append(row)
+        if len(chunk) == _ROWS_AT_ONCE:
+            chunks.append(arrow.Table.from_pylist(chunk, schema=schema))
+            chunk = []
+    chunks.append(arrow.Table.from_pylist(chunk, schema=schema))
+    # Not `from_dict`: it encodes item by item, for which datasets wants torchcodec even where there is only a path.
+    return datasets.Dataset(arrow.concat_tables(chunks)), report
+
+
+def import_datasets() -> Any:
+    """
+    The `datasets` library.
+
+    Raises:
+        ImportError: if it is not there, with the way to install it.
+    """
+    try:
+        return importlib.import_module("datasets")
+    except ImportError as error:
+        raise ImportError(
+            f'Reading data sets needs the `datasets` library ({error}). Install it with `pip install "afm-hf[train]"`.'
+        ) from error
+
+
+class _StreamedRows:
+    """The rows of a stream, from the start at every call; counts them in the one report."""
+
+    def __init__(self, source: Source, clips: ClipFolder, report: ReadReport) -> None:
+        self.source, self.clips, self.report = source, clips, report
+
+    def __call__(self) -> Iterator[dict[str, Any]]:
+        self.report.clear()
+        return _rows(self.source, self.clips, self.report)
+
+
+def _rows(source: Source, clips: ClipFolder, report: ReadReport) -> Iterator[dict[str, Any]]:
+    """The rows whose clips can be used; the others go into the report."""
+    for example in source.examples():
+        paths: dict[str, Any] = {}
+        for column, names in (("audio", example.audio), ("audio2", example.audio2)):
+            if column == "audio" or column in source.columns:
+                path = _usable(names, example.source, clips, report) if names else None
+                if names and path is None:
+                    break
+                # What `datasets.Audio(decode=False)` holds.
+                paths[column] = None if path is None else {"bytes": None, "path": str(path)}
+        else:
+            report.kept += 1
+            yield {**paths, **example.columns, "source": example.source}
+    if not report.kept:
+        raise ValueError(_nothing(source, clips, report))
+
+
+def _usable(names: Sequence[str], source: str, clips: ClipFolder, report: ReadReport) -> Path | None:
+    path, reason = clips.find(names)
+    if path is None:
+        report.add(names[0], reason, source, missing=True)
+        return None
+    fault = clips.fault(path)
+    if fault:
+        report.add(str(path), fault, source, missing=False)
+        return None
+    return path
+
+
+def _nothing(source: Source, clips: ClipFolder, report: ReadReport) -> str:
+    if not report.skipped:
+        return f"{source.name} has no rows."
+    first = [*report.missing, *report.broken][0]
+    where = f" The clips are to be had from {source.origin}." if source.origin else ""
+    return (
+        f"None of the {report.skipped} rows of {source.name} has a clip that can be used below {clips.root}: "
+        f"{len(report.missing)} clips are missing, {len(report.broken)} broken; the first is {first}. Pass the folder "
+        f'of the clips as `audio_dir`.{where} To read the texts alone, pass `check="none"`.'
+    )
+
+
+def _features(datasets: Any, columns: Sequence[str], streaming: bool) -> Any:
+    types = {
+        "audio": lambda: datasets.Audio(decode=False),
+        "texts": lambda: datasets.List(datasets.Value("string")),
+        "int": lambda: datasets.Value("int64"),
+        "text": lambda: datasets.Value("string"),
+    }
+    if streaming:
+        # The same items; but datasets encodes the items of a stream, and to encode `Audio` it wants torchcodec.
+        types["audio"] = lambda: {"bytes": datasets.Value("binary"), "path": datasets.Value("string")}
+    names = ["audio", *columns, "source"]
+    return datasets.Features({name: types[COLUMNS.get(name, "text")]() for name in names})

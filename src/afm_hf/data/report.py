@@ -1,0 +1,87 @@
+"""What a reader found, and what it left out: every clip that is missing or broken, by name and reason."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+_SHOWN = 10  # clips of each kind that `print(report)` names
+
+
+@dataclass
+class BadAudio:
+    """
+    A clip that cannot be used.
+
+    Attributes:
+        audio: its name in the official file, or its path.
+        reason: what is wrong with it.
+        source: the first row that names it, as `file.csv:12`.
+        rows: how many rows were left out because of it.
+    """
+
+    audio: str
+    reason: str
+    source: str
+    rows: int = 1
+
+    def __str__(self) -> str:
+        more = f" and {self.rows - 1} more rows" if self.rows > 1 else ""
+        return f"{self.audio}: {self.reason} ({self.source}{more})"
+
+
+@dataclass
+class ReadReport:
+    """
+    What became of the rows of a data set. `print(report)` shows it, `report.to_dict()` is ready for JSON.
+
+    A row left out is counted once, under the first of its clips that cannot be used.
+
+    Attributes:
+        kept: rows in the data set.
+        missing: clips that are not there, each once.
+        broken: clips that are there and cannot be used, each once.
+    """
+
+    kept: int = 0
+    missing: list[BadAudio] = field(default_factory=list)
+    broken: list[BadAudio] = field(default_factory=list)
+    _seen: dict[str, BadAudio] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def skipped(self) -> int:
+        """Rows left out."""
+        return sum(clip.rows for clip in [*self.missing, *self.broken])
+
+    def add(self, audio: str, reason: str, source: str, missing: bool) -> None:
+        """Counts a row left out because of `audio`."""
+        if audio in self._seen:
+            self._seen[audio].rows += 1
+            return
+        self._seen[audio] = BadAudio(audio, reason, source)
+        (self.missing if missing else self.broken).append(self._seen[audio])
+
+    def clear(self) -> None:
+        """Forgets everything: a streamed data set is read anew."""
+        self.kept = 0
+        self.missing.clear()
+        self.broken.clear()
+        self._seen.clear()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Numbers and lists, ready for JSON."""
+        return {
+            "kept": self.kept,
+            "skipped": self.skipped,
+            "missing": [asdict(clip) for clip in self.missing],
+            "broken": [asdict(clip) for clip in self.broken],
+        }
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.kept} rows kept, {self.skipped} left out "
+            f"({len(self.missing)} clips missing, {len(self.broken)} broken)"
+        ]
+        for title, clips in (("missing", self.missing), ("broken", self.broken)):
+            lines += [f"  {title}: {clip}" for clip in clips[:_SHOWN]]
+            if len(clips) > _SHOWN:
+                lines.append(f"  {title}: ... and {len(clips) - _SHOWN} more, in `report.{title}`")
+        return "\n".join(lines)
