@@ -1,14 +1,9 @@
 """A tiny CLAP whose loss is the same in one process and in two, and its batches; imported by spawned processes too."""
 
-import sys
-from pathlib import Path
-
 import torch
+from tiny_models import clap_config, perturb
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
-
-sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
-from tiny_models import clap_config, perturb
 
 from afm_hf import ClapAfmModel
 from afm_hf.training.cached_contrastive import cached_contrastive
@@ -17,12 +12,12 @@ from afm_hf.training.losses import ContrastiveLoss
 
 
 def still_clap(dropout=False, dtype=torch.float64):
-    """Without SpecAugment and dropout (unless asked for), with fixed batch norms: a function of its inputs alone; fp64."""
+    """Without SpecAugment and dropout (unless asked for), with fixed batch norms: a function of its inputs."""
     torch.manual_seed(0)
     config = clap_config()
     for part in (config.audio_config, config.text_config):
         part.projection_dropout = 0.3 if dropout else 0.0
-    config.text_config.encoder_config.update({name: 0.0 for name in ("resid_pdrop", "embd_pdrop", "attn_pdrop")})
+    config.text_config.encoder_config.update(dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), 0.0))
     if not dropout:
         config.audio_config.encoder_config.update({"drop_path_rate": 0.0, "apply_spec_augment": False})
     model = perturb(ClapAfmModel(config), std=0.2)

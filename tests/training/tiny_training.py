@@ -6,12 +6,10 @@ import sys
 from pathlib import Path
 
 import torch
-
-sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
-from tiny_models import RATE, clap_config, clap_parts, tone
+from tiny_models import RATE, clap_parts, tone
 from transformers import TrainingArguments
 
-from afm_hf import ClapAfmModel, ClapAfmProcessor
+from afm_hf import ClapAfmProcessor
 from afm_hf.training.checkpoints import CompleteCheckpoints, newest_complete_checkpoint
 from afm_hf.training.collators import ClapCollator
 from afm_hf.training.contrastive_trainer import ContrastiveTrainer, retrieval_metrics
@@ -24,9 +22,9 @@ PAIRS = [
 
 def make_trainer(folder, model=None, **kwargs):
     """A run of two and a half epochs that saves at every second step."""
+    made, tokenizer, extractor = clap_parts()
+    model = model or made
     torch.manual_seed(0)
-    model = model or ClapAfmModel(clap_config())
-    _, tokenizer, extractor = clap_parts()
     processor = ClapAfmProcessor(extractor, tokenizer)
     own = {name: kwargs.pop(name) for name in ("cached_chunk", "gather", "max_logit_scale") if name in kwargs}
     settings = {"per_device_train_batch_size": 2, "max_steps": 12, "save_steps": 2, "save_total_limit": 2}

@@ -60,8 +60,9 @@ class ContrastiveTrainer(Trainer):
     `Trainer` whose loss takes the pairs of all processes as negatives.
 
     With one process and without chunks it computes what `Trainer` itself does with [`ClapAfmModel`]. Evaluation gives
-    `compute_metrics` the L2-normalised embeddings of the held-out pairs, `(audio_embeds, text_embeds)`. Of a batch that
-    is shorter than the others the loss is lower, as it has fewer negatives: `dataloader_drop_last=True` leaves it out.
+    `compute_metrics` the L2-normalised embeddings of the held-out pairs, `(audio_embeds, text_embeds)`. The loss of a
+    batch that is shorter than the others is lower, as it has fewer negatives; `dataloader_drop_last=True` leaves such
+    batches out, in evaluation too.
 
     Args:
         *args, **kwargs: As `Trainer`.

@@ -1,0 +1,90 @@
+"""An untrained tiny CLAPCAP, Pengi, Mellow or ADIFF with the ear of clap-tiny, to try training recipes on.
+
+    python examples/fresh_prefix_lm.py --architecture adiff --sounds examples/sounds --output adiff-fresh
+
+The language model is a GPT-2 of two layers with a byte-level BPE of the folder's captions. For real training begin with
+a converted checkpoint, or give the config of your architecture a real language model and encoder.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import torch
+from evaluate_tiny_clap import read_metadata
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import AutoModel, AutoProcessor, GPT2Config, PreTrainedTokenizerFast
+
+import afm_hf
+
+END, PAD, AUDIO = "<|endoftext|>", "<|pad|>", "<|audio|>"
+NAMES = {
+    "clapcap": ("ClapAfmCaptioning", "ClapAfm", "ForConditionalGeneration"),
+    "pengi": ("Pengi", "Pengi", "ForConditionalGeneration"),
+    "mellow": ("Mellow", "Mellow", "ForCausalLM"),
+    "adiff": ("Adiff", "Adiff", "ForConditionalGeneration"),
+}
+
+
+def make_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
+    """A byte-level BPE of these texts, with the placeholder as its last token."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    bpe = trainers.BpeTrainer(vocab_size=800, special_tokens=[PAD, END], initial_alphabet=alphabet, show_progress=False)
+    tokenizer.train_from_iterator(texts, bpe)
+    names = ["input_ids", "attention_mask"]
+    made = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token=END, bos_token=END, pad_token=PAD, model_input_names=names
+    )
+    made.add_special_tokens({"extra_special_tokens": [AUDIO]})
+    return made
+
+
+def build(architecture: str, texts: list[str]) -> tuple[Any, Any]:
+    """The untrained model, with clap-tiny's audio tower, and its processor."""
+    clap = AutoModel.from_pretrained(afm_hf.bundled_model())
+    front = AutoProcessor.from_pretrained(afm_hf.bundled_model()).feature_extractor.to_dict()
+    tokenizer = make_tokenizer(texts)
+    end, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
+    text = GPT2Config(
+        vocab_size=len(tokenizer), n_positions=160, n_embd=64, n_layer=2, n_head=4, bos_token_id=end, eos_token_id=end
+    )
+    sizes: dict[str, Any] = {"prefix_length": 4, "mapper_layers": 1, "mapper_heads": 4, "projection_dim": 384}
+    audio = clap.config.audio_config.encoder_config.to_dict()
+    if architecture == "mellow":  # hears class probabilities, here of classes of its own
+        sizes = {"projection_dropout": 0.1, "clip_frames": 101}
+        audio |= {"use_clipwise_head": True, "num_classes": 32}
+    elif architecture == "adiff":
+        sizes |= {"cross_layers": 1, "separator_token_id": end}
+    config_name, extractor_name, kind = NAMES[architecture]
+    config = getattr(afm_hf, f"{config_name}Config")(audio_config=audio, text_config=text, pad_token_id=pad, **sizes)
+    model = getattr(afm_hf, f"{extractor_name}{kind}")(config)
+    model.model.audio_tower.load_state_dict(clap.audio_model.encoder.state_dict(), strict=architecture != "mellow")
+    model.generation_config.update(eos_token_id=end, pad_token_id=pad, suppress_tokens=[config.audio_token_id])
+    how: dict[str, Any] = {"prefix_length": config.num_placeholders, "answer_suffix": END}
+    if architecture != "clapcap":
+        how |= {"prompt_length": 24, "prompt_suffix": ""}
+    extractor = getattr(afm_hf, f"{extractor_name}FeatureExtractor")(
+        **{key: value for key, value in front.items() if not key.endswith("_type")}
+    )
+    parts = [extractor, tokenizer, tokenizer] if architecture == "pengi" else [extractor, tokenizer]
+    return model, getattr(afm_hf, f"{config_name}Processor")(*parts, **how)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--architecture", choices=sorted(NAMES), required=True)
+    parser.add_argument("--sounds", type=Path, required=True, help="folder with metadata.csv, for the words")
+    parser.add_argument("--output", type=Path, required=True)
+    arguments = parser.parse_args()
+    torch.manual_seed(0)
+    model, processor = build(arguments.architecture, [row["caption"] for row in read_metadata(arguments.sounds)])
+    model.save_pretrained(arguments.output)
+    processor.save_pretrained(arguments.output)
+    print(f"{arguments.output}: {sum(p.numel() for p in model.parameters()) / 1e6:.1f} M parameters")
+
+
+if __name__ == "__main__":
+    main()
