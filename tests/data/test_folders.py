@@ -1,4 +1,6 @@
 import json
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -6,14 +8,12 @@ import soundfile
 
 datasets = pytest.importorskip("datasets")
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+from audio_files import write_clip  # noqa: E402
+
 import afm_hf  # noqa: E402
 from afm_hf.data import read_audio_folder, read_label_folders, read_table  # noqa: E402
-
-
-def write_clip(path, seconds=0.1, rate=8000):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, 0.1 * np.sin(np.arange(round(seconds * rate)) / 5), rate)
-    return path
 
 
 @pytest.fixture

@@ -57,6 +57,8 @@ class ClipFolder:
         """
         The path of a clip that may have any of `names` (relative to the folder), the first that is there.
 
+        Names that begin with `./` are looked for there alone: `103.wav` may be a file of another data set elsewhere.
+
         Returns:
             The path and an empty string, or None and why there is none.
         """
@@ -80,7 +82,7 @@ class ClipFolder:
             if name and (self.root / name).is_file():
                 return self.root / name, ""
         for same_extension in (True, False):
-            for name in names:
+            for name in (name for name in names if not name.startswith("./")):
                 found = self._by_name(name, same_extension)
                 if len(found) == 1:
                     return found[0], ""
@@ -125,9 +127,9 @@ def _normal(name: str) -> str:
 
 
 def _stem(name: str) -> str:
-    """A name without an extension of audio; other dots belong to the name."""
-    stem, extension = os.path.splitext(name)
-    return stem if extension.lower() in EXTENSIONS else name
+    """A name without an extension of audio and blanks around it; other dots belong to the name."""
+    stem, extension = os.path.splitext(name.strip())
+    return (stem if extension.lower() in EXTENSIONS else name).strip()
 
 
 def _common_end(ours: Sequence[str], theirs: Sequence[str]) -> int:

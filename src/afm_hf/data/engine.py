@@ -22,6 +22,7 @@ COLUMNS = {
     "labels": "texts",
     "label_id": "int",
     "fold": "int",
+    "start_time": "int",
 }
 _ROWS_AT_ONCE = 10_000
 
@@ -36,12 +37,14 @@ class Example:
         audio: Names that the clip may have, relative to the folder of clips; the official one first.
         audio2: The same for a second clip; empty if there is none.
         columns: All other columns.
+        without_text: What the row lacks of the text that it is there for; empty if nothing.
     """
 
     source: str
     audio: Sequence[str]
     audio2: Sequence[str] = ()
     columns: dict[str, Any] = field(default_factory=dict)
+    without_text: str = ""
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,9 @@ class _StreamedRows:
 def _rows(source: Source, clips: ClipFolder, report: ReadReport) -> Iterator[dict[str, Any]]:
     """The rows whose clips can be used; the others go into the report."""
     for example in source.examples():
+        if example.without_text:
+            report.add(report.textless, example.audio[0], example.without_text, example.source)
+            continue
         paths: dict[str, Any] = {}
         for column, names in (("audio", example.audio), ("audio2", example.audio2)):
             if column == "audio" or column in source.columns:
@@ -145,11 +151,11 @@ def _rows(source: Source, clips: ClipFolder, report: ReadReport) -> Iterator[dic
 def _usable(names: Sequence[str], source: str, clips: ClipFolder, report: ReadReport) -> Path | None:
     path, reason = clips.find(names)
     if path is None:
-        report.add(names[0], reason, source, missing=True)
+        report.add(report.missing, names[0], reason, source)
         return None
     fault = clips.fault(path)
     if fault:
-        report.add(str(path), fault, source, missing=False)
+        report.add(report.broken, str(path), fault, source)
         return None
     return path
 
@@ -157,7 +163,7 @@ def _usable(names: Sequence[str], source: str, clips: ClipFolder, report: ReadRe
 def _nothing(source: Source, clips: ClipFolder, report: ReadReport) -> str:
     if not report.skipped:
         return f"{source.name} has no rows."
-    first = [*report.missing, *report.broken][0]
+    first = [*report.missing, *report.broken, *report.textless][0]
     where = f" The clips are to be had from {source.origin}." if source.origin else ""
     return (
         f"None of the {report.skipped} rows of {source.name} has a clip that can be used below {clips.root}: "

@@ -39,31 +39,34 @@ class ReadReport:
         kept: rows in the data set.
         missing: clips that are not there, each once.
         broken: clips that are there and cannot be used, each once.
+        textless: clips whose row in the official file has no text to learn.
     """
 
     kept: int = 0
     missing: list[BadAudio] = field(default_factory=list)
     broken: list[BadAudio] = field(default_factory=list)
+    textless: list[BadAudio] = field(default_factory=list)
     _seen: dict[str, BadAudio] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def skipped(self) -> int:
         """Rows left out."""
-        return sum(clip.rows for clip in [*self.missing, *self.broken])
+        return sum(clip.rows for clip in [*self.missing, *self.broken, *self.textless])
 
-    def add(self, audio: str, reason: str, source: str, missing: bool) -> None:
-        """Counts a row left out because of `audio`."""
+    def add(self, kind: list[BadAudio], audio: str, reason: str, source: str) -> None:
+        """Counts a row left out because of `audio`; `kind` is one of the report's lists."""
         if audio in self._seen:
             self._seen[audio].rows += 1
             return
         self._seen[audio] = BadAudio(audio, reason, source)
-        (self.missing if missing else self.broken).append(self._seen[audio])
+        kind.append(self._seen[audio])
 
     def clear(self) -> None:
         """Forgets everything: a streamed data set is read anew."""
         self.kept = 0
         self.missing.clear()
         self.broken.clear()
+        self.textless.clear()
         self._seen.clear()
 
     def to_dict(self) -> dict[str, Any]:
@@ -73,14 +76,15 @@ class ReadReport:
             "skipped": self.skipped,
             "missing": [asdict(clip) for clip in self.missing],
             "broken": [asdict(clip) for clip in self.broken],
+            "textless": [asdict(clip) for clip in self.textless],
         }
 
     def __str__(self) -> str:
         lines = [
             f"{self.kept} rows kept, {self.skipped} left out "
-            f"({len(self.missing)} clips missing, {len(self.broken)} broken)"
+            f"({len(self.missing)} clips missing, {len(self.broken)} broken, {len(self.textless)} without text)"
         ]
-        for title, clips in (("missing", self.missing), ("broken", self.broken)):
+        for title, clips in (("missing", self.missing), ("broken", self.broken), ("textless", self.textless)):
             lines += [f"  {title}: {clip}" for clip in clips[:_SHOWN]]
             if len(clips) > _SHOWN:
                 lines.append(f"  {title}: ... and {len(clips) - _SHOWN} more, in `report.{title}`")
