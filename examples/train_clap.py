@@ -1,6 +1,6 @@
 """Contrastive training of CLAP on a folder of clips with captions, with `Trainer`.
 
-    python examples/train_clap.py --sounds examples/sounds --output_dir clap --max_steps 60
+    python examples/train_clap.py --sounds examples/sounds --output_dir clap --max_steps 40
     python examples/train_clap.py --sounds examples/sounds --output_dir clap --freeze text --cached_chunk 8
     python examples/train_clap.py examples/configs/clap.yaml
     torchrun --nproc_per_node 2 examples/train_clap.py --sounds examples/sounds --output_dir clap --use_cpu
@@ -48,7 +48,7 @@ class ClapTrainingArguments(TrainingArguments):
     """Settings for a small set in place of the usual ones; the papers say Adam, 1e-3, batches of 1536."""
 
     output_dir: str = "clap"
-    learning_rate: float = 3e-4
+    learning_rate: float = 1e-4
     num_train_epochs: float = 20
     per_device_train_batch_size: int = 32
     per_device_eval_batch_size: int = 32

@@ -1,0 +1,45 @@
+"""The recipes run from their commands, on bundled clips, also in two processes."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("accelerate")
+ROOT = Path(__file__).parents[2]
+QUIET = ["--disable_tqdm", "true", "--eval_strategy", "no", "--save_strategy", "no"]
+COMMON = ["--sounds", "examples/sounds", "--use_cpu", *QUIET]
+
+
+def run(*command, two=False):
+    launcher = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "0"] if two else []
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    done = subprocess.run(
+        [sys.executable, *launcher, *map(str, command)], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+def falls(output):
+    before, after = map(float, re.search(r"eval_loss: ([\d.]+) -> ([\d.]+)", output).groups())
+    return after < before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("two", [False, True], ids=["one process", "two processes"])
+def test_contrastive_training_lowers_the_held_out_loss(two, tmp_path):
+    settings = ["--max_steps", 20, "--learning_rate", 1e-4, "--per_device_train_batch_size", 16]
+    assert falls(run("examples/train_clap.py", "--output_dir", tmp_path, *COMMON, *settings, two=two))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("two", [False, True], ids=["one process", "two processes"])
+def test_prefix_lm_training_lowers_the_held_out_loss(two, tmp_path):
+    fresh = tmp_path / "fresh"
+    run("examples/fresh_prefix_lm.py", "--architecture", "pengi", "--sounds", "examples/sounds", "--output", fresh)
+    settings = ["--max_steps", 20, "--model", fresh, "--output_dir", tmp_path / "run"]
+    assert falls(run("examples/train_prefix_lm.py", *COMMON, *settings, two=two))
