@@ -10,7 +10,7 @@ datasets = pytest.importorskip("datasets")
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from audio_files import write_clip  # noqa: E402
+from audio_files import write_clip, write_csv  # noqa: E402
 
 import afm_hf  # noqa: E402
 from afm_hf.data import read_audio_folder, read_label_folders, read_table  # noqa: E402
@@ -96,6 +96,15 @@ def test_lists_of_captions_in_a_csv(tmp_path):
     (tmp_path / "metadata.csv").write_text("file_name,captions\na.wav,\"[__import__('os').getcwd()]\"\n")
     with pytest.raises(ValueError, match=r"metadata\.csv:2.*starts as a list"):
         read_audio_folder(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["sound.raw", "sound.mp4", "sound.xyz", "sound"])
+@pytest.mark.parametrize("check", ["header", "decode"])
+def test_whatever_is_no_audio_goes_into_the_report(folder, name, check):
+    (folder / name).write_bytes(b"nothing" * 20)
+    write_csv(folder / "table.csv", "file_name", [name], ["dog.wav"])
+    _, report = read_table(folder / "table.csv", check=check)
+    assert report.kept == 1 and report.broken[0].audio == str(folder / name) and report.broken[0].reason
 
 
 @pytest.mark.parametrize(

@@ -158,7 +158,13 @@ def _fault(path: Path, check: str) -> str:
     if check == "header":
         try:
             info = soundfile.info(str(path))
-        except (OSError, RuntimeError):  # soundfile's own error is a RuntimeError; another decoder may know the format
+        except (
+            OSError,
+            RuntimeError,
+            TypeError,
+            ValueError,
+        ):  # soundfile's own is a RuntimeError; TypeError for `.raw`
+            # Another decoder may know the format.
             return _decode_fault(path, 1.0)
         return "no samples" if info.frames <= 0 else ""
     return _decode_fault(path, None)
