@@ -22,7 +22,7 @@ from evaluate_tiny_clap import read_metadata
 from transformers import AutoModel, AutoProcessor, HfArgumentParser, TrainingArguments
 
 from afm_hf import bundled_model
-from afm_hf.training.checkpoints import CompleteCheckpoints, newest_complete_checkpoint
+from afm_hf.training.checkpoints import CompleteCheckpoints, train_or_resume
 from afm_hf.training.collators import ClapCollator
 from afm_hf.training.contrastive_trainer import ContrastiveTrainer, retrieval_metrics
 from afm_hf.training.freezing import freeze, freeze_batch_norms
@@ -89,7 +89,7 @@ def train_and_report(trainer: Any) -> None:
     """Evaluates, trains from the newest complete checkpoint on, saves, evaluates and prints both evaluations."""
     trainer.add_callback(CompleteCheckpoints())
     before = trainer.evaluate()
-    trainer.train(resume_from_checkpoint=newest_complete_checkpoint(trainer.args.output_dir))
+    train_or_resume(trainer)
     after = trainer.evaluate()
     trainer.save_model()
     if trainer.is_world_process_zero():

@@ -91,6 +91,12 @@ def test_a_run_killed_at_any_write_ends_with_the_same_bits(undisturbed, tmp_path
         shutil.rmtree(run)
 
 
+def test_a_finished_run_is_not_trained_any_further(undisturbed, tmp_path):
+    run = shutil.copytree(undisturbed[0], tmp_path / "run")
+    assert attempt(run)
+    assert_same(result(run), result(undisturbed[0]))
+
+
 def test_the_limit_keeps_the_newest_and_all_that_stay_are_complete(undisturbed):
     folder, _ = undisturbed
     assert sorted(path.name for path in folder.glob("checkpoint-*")) == ["checkpoint-10", "checkpoint-12"]

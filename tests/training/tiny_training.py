@@ -10,7 +10,7 @@ from tiny_models import RATE, clap_parts, tone
 from transformers import TrainingArguments
 
 from afm_hf import ClapAfmProcessor
-from afm_hf.training.checkpoints import CompleteCheckpoints, newest_complete_checkpoint
+from afm_hf.training.checkpoints import CompleteCheckpoints, train_or_resume
 from afm_hf.training.collators import ClapCollator
 from afm_hf.training.contrastive_trainer import ContrastiveTrainer, retrieval_metrics
 
@@ -72,7 +72,7 @@ def train(folder, event_number=None):
     torch.set_num_threads(1)
     count = die_at(event_number, folder)
     trainer = make_trainer(folder)
-    trainer.train(resume_from_checkpoint=newest_complete_checkpoint(folder))
+    train_or_resume(trainer)
     trainer.save_model()
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     Path(folder, "done").write_text(f"{count()}\n{losses}")

@@ -92,6 +92,26 @@ def newest_complete_checkpoint(output_dir: str | Path) -> str | None:
     return None
 
 
+def train_or_resume(trainer: Any) -> None:
+    """
+    Trains from the newest complete checkpoint on, from the beginning if there is none.
+
+    Of a run that was over already, only weights and state are loaded: `Trainer` would train a step beyond the end.
+
+    Args:
+        trainer (`Trainer`): With [`CompleteCheckpoints`] among its callbacks.
+    """
+    checkpoint = newest_complete_checkpoint(trainer.args.output_dir)
+    if checkpoint is not None:
+        state = TrainerState.load_from_json(str(Path(checkpoint) / "trainer_state.json"))
+        limit = trainer.args.max_steps
+        if state.global_step >= limit if limit > 0 else (state.epoch or 0) >= trainer.args.num_train_epochs:
+            trainer._load_from_checkpoint(checkpoint)
+            trainer.state = state
+            return
+    trainer.train(resume_from_checkpoint=checkpoint)
+
+
 class CompleteCheckpoints(TrainerCallback):
     r"""
     Marks every checkpoint of `Trainer` as complete, and deletes old ones in `Trainer`'s place.
@@ -103,7 +123,7 @@ class CompleteCheckpoints(TrainerCallback):
     Example:
     ```python
     trainer.add_callback(CompleteCheckpoints())
-    trainer.train(resume_from_checkpoint=newest_complete_checkpoint(arguments.output_dir))
+    train_or_resume(trainer)
     ```
     """
 
@@ -185,4 +205,4 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-__all__ = ["CompleteCheckpoints", "mark_complete", "newest_complete_checkpoint", "why_incomplete"]
+__all__ = ["CompleteCheckpoints", "mark_complete", "newest_complete_checkpoint", "train_or_resume", "why_incomplete"]
