@@ -15,7 +15,7 @@ COMMON = ["--sounds", "examples/sounds", "--use_cpu", *QUIET]
 
 
 def run(*command, two=False):
-    launcher = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "0"] if two else []
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"] if two else []
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
     done = subprocess.run(
         [sys.executable, *launcher, *map(str, command)], cwd=ROOT, env=environment, capture_output=True, text=True
