@@ -4,8 +4,9 @@
 
 The folder holds `metadata.csv` (`file_name`, `label`, `source`). All figures are per cent of right answers:
 
-* right: with the clip's own audio; swapped: the same questions with the audio of another clip of another label, where a
-  model that hears must fall; trivial: the best answer that does not listen.
+* right: with the clip's own audio; swapped: the same questions with the audio of a clip of another label, where a model
+  that hears must fall (in "is it there?" that clip has the other label asked for, so a perfect ear gets 0); trivial:
+  the best answer that does not listen.
 * Facts (high or low, steady or changing) are measured on the log-mel, with the thresholds of training; clips in between
   are not asked about.
 
@@ -164,10 +165,9 @@ def adiff(folder: Path, files: list[str], labels: list[str], generator: random.R
     ]
     truth = ["first" if facts[a].bright > facts[b].bright else "second" for a, b in apart]
     claims = [next((w for w in ("first", "second") if f"the {w} sounds higher" in text), None) for text in texts]
-    made = [(claim, which) for claim, which in zip(claims, truth, strict=True) if claim]
-    show(
-        f"detailed: which is higher (claimed of {len(apart)})", len(made), share([a == b for a, b in made]), None, 50.0
-    )
+    hits = share([claim == which for claim, which in zip(claims, truth, strict=True)])  # silence is a miss
+    claimed = sum(claim is not None for claim in claims)
+    show(f"detailed: which is higher (said of {claimed})", len(apart), hits, None, 50.0)
 
 
 def main() -> None:
