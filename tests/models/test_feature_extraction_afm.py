@@ -415,7 +415,8 @@ def test_any_samples_give_finite_features_or_a_named_error(samples, rate, option
         batch = micro()([samples], sampling_rate=rate, return_tensors="pt", **options)
     except AudioDecodeError as error:
         assert "audio[0]" in str(error)
-        assert samples.size == 0 or not np.isfinite(samples).all() or samples.shape[-1] * 1000 < rate
+        broken = samples.size == 0 or not np.isfinite(samples).all() or samples.shape[-1] * 1000 < rate
+        assert broken or "silent" in str(error)
     else:
         assert batch["input_features"].shape[-3:] == (1, 5, 2)
         assert torch.isfinite(batch["input_features"]).all()
