@@ -197,8 +197,7 @@ class PengiForConditionalGeneration(AfmPrefixLMForConditionalGeneration):
 
         Args:
             input_features_mask, prompt_input_ids, prompt_attention_mask: See [`~PengiModel.get_prefix`].
-            input_ids, input_features, attention_mask, position_ids, past_key_values, inputs_embeds, labels, use_cache,
-                logits_to_keep: See [`AfmPrefixLMForConditionalGeneration`].
+            input_ids, input_features, labels, logits_to_keep, ...: See [`AfmPrefixLMForConditionalGeneration`].
         """
         return super().forward(
             input_ids=input_ids,
