@@ -121,7 +121,10 @@ class ClapAfmConfig(PreTrainedConfig):
     """
 
     model_type = "clap_afm"
-    sub_configs_defaults = {"audio_config": ClapAfmAudioConfig, "text_config": ClapAfmTextConfig}
+    sub_configs_defaults = {
+        "audio_config": SubConfigSpec(config_class=ClapAfmAudioConfig),
+        "text_config": SubConfigSpec(config_class=ClapAfmTextConfig),
+    }
 
     audio_config: Any = None
     text_config: Any = None
