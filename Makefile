@@ -4,7 +4,7 @@ BIN := .venv/bin
 OFFLINE := HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
 WORKERS ?= auto
 
-.PHONY: help env demo test test-slow lint format docs bench clean
+.PHONY: help env demo test test-parity test-slow lint format docs bench clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -18,7 +18,10 @@ demo: env  ## classify the bundled clips with the bundled model, offline
 test: env  ## the tests (a few minutes)
 	$(OFFLINE) $(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not gpu"
 
-test-slow: env  ## full-size parity with the official code, long fuzzing
+test-parity: env  ## full-size parity with the official code
+	$(OFFLINE) $(BIN)/python -m pytest -m "slow and not gpu" tests/parity
+
+test-slow: env  ## all that is slow: full-size parity, long fuzzing, compilers, crashes (some twenty minutes)
 	$(OFFLINE) $(BIN)/python -m pytest -m "slow and not gpu"
 
 lint: env  ## formatting, lint and types
