@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tiny_models import clap_config
 from transformers import AutoModel
 
 from afm_hf.models.results_afm import AfmResult, settings_of
-from tests.tiny_models import clap_config
 
 
 @dataclasses.dataclass(kw_only=True)
