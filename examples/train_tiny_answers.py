@@ -1,11 +1,16 @@
-"""Train the bundled models that answer in words, pengi-tiny and adiff-tiny, on the ear of clap-tiny.
+"""Train the bundled models that answer in words, pengi-tiny, adiff-tiny and mellow-tiny, on the ear of clap-tiny.
 
     python examples/train_tiny_answers.py --work work --model pengi --output pengi-tiny
-    python examples/train_tiny_answers.py --work work --model adiff --output adiff-tiny
+    python examples/train_tiny_answers.py --work work --model adiff --output adiff-tiny --steps 2000
+    python examples/train_tiny_answers.py --work work --model mellow --output mellow-tiny
 
 `--work` is what `train_tiny_clap.py --stage prepare` has written: log-mels of training clips, without copies of test
-clips, and without the packages of the test clips of the same label. The audio tower and its projection are clap-tiny's
-and stay as they are; mappers and a GPT-2 of four layers learn from scratch. Seeded, one thread.
+clips, and without the packages of the test clips of the same label. The audio tower (and its projection, for Pengi and
+ADIFF) is clap-tiny's and stays as it is; mappers and a language model of four layers learn from scratch.
+
+`--validation` leaves out some packages of the training side and prints how many answers about their clips are right to
+the letter, for choosing settings; `--clap` must then be a model trained with `train_tiny_clap.py --validation`, which
+has not heard them either. Seeded, one thread.
 """
 
 import argparse
@@ -13,144 +18,123 @@ import json
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
-from tiny_answers_data import AdiffTasks, Bank, PengiTasks, texts_of, unit
-from tiny_clap_data import Batches, feature_extractor, load_prepared
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from torch.nn import functional as F
-from transformers import AutoModel, GenerationConfig, GPT2Config, PreTrainedTokenizerFast
+from tiny_answers_facts import Bank, fill, one_after_another, unit, with_class_head
+from tiny_answers_models import build, loss_of, make_tokenizer
+from tiny_answers_tasks import AdiffTasks, MellowTasks, PengiTasks, Tasks, texts_of
+from tiny_clap_data import Batches, load_prepared
+from train_tiny_clap import split_rows
+from transformers import AutoModel
 
-from afm_hf import (
-    AdiffConfig,
-    AdiffFeatureExtractor,
-    AdiffForConditionalGeneration,
-    AdiffProcessor,
-    ClapAfmModel,
-    PengiConfig,
-    PengiFeatureExtractor,
-    PengiForConditionalGeneration,
-    PengiProcessor,
-    bundled_model,
-)
+from afm_hf import ClapAfmModel, bundled_model
 
-END, PAD, AUDIO = "<|endoftext|>", "<|pad|>", "<|audio|>"
-PROMPT_LENGTH = 20
-SIZES = {"prefix_length": 8, "mapper_layers": 2, "mapper_heads": 4, "projection_dropout": 0.0}
+STEPS = {"pengi": 3000, "adiff": 2000, "mellow": 3000}
 
 
-def make_tokenizer(texts: list[str], size: int = 1200) -> PreTrainedTokenizerFast:
-    """A byte-level BPE of these texts, with the placeholder as its last token."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=size, special_tokens=[PAD, END], initial_alphabet=alphabet)
-    tokenizer.train_from_iterator(texts, trainer)
-    made = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        eos_token=END,
-        bos_token=END,
-        pad_token=PAD,
-        model_input_names=["input_ids", "attention_mask"],
-    )
-    made.add_special_tokens({"extra_special_tokens": [AUDIO]})
-    return made
+class Clips:
+    """The clips of the work folder and the ear that hears them: banks for training and validation."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.kind = args.model
+        rows, self.mels, _, test_mels = load_prepared(args.work)
+        self.frames = test_mels.shape[2]
+        self.train, self.held = split_rows(argparse.Namespace(validation=args.validation, unseen=()), rows)
+        self.names = sorted({rows[i]["label"] for i in self.train})
+        self.labels = [self.names.index(row["label"]) if row["label"] in self.names else -1 for row in rows]
+        self.batches = Batches(rows, self.mels, self.train, self.labels, self.frames, args.seed, strength=0.6)
+        self.clap: ClapAfmModel = AutoModel.from_pretrained(args.clap).eval()
+        self.tower = None
+        if self.kind == "mellow":
+            latent = fill(lambda x: self.clap.audio_model(x).pooler_output, lambda: self.draw(64), self.names, 200)
+            self.tower = with_class_head(self.clap, latent.heard, latent.labels, len(self.names))
+
+    def ear(self, mels: torch.Tensor) -> torch.Tensor:
+        """CLAP's embeddings, or for Mellow class probabilities and the last feature map; `(clips, dim)`."""
+        if self.tower is None:
+            return unit(self.clap.get_audio_features(mels).pooler_output)
+        heard = self.tower(mels)
+        return torch.cat([heard.clipwise_output, heard.last_hidden_state.flatten(1)], dim=1)
+
+    def draw(self, size: int) -> tuple[torch.Tensor, np.ndarray]:
+        """Augmented training clips."""
+        mels, target = self.batches(size)
+        return mels, target.numpy()
+
+    def bank(self, size: int) -> Bank:
+        """Of single training clips."""
+        return fill(self.ear, lambda: self.draw(64), self.names, size // 64)
+
+    def sequences(self, size: int, like: Bank) -> Bank:
+        """Of one training sound after another."""
+        return fill(self.ear, lambda: one_after_another(*self.draw(128)), self.names, size // 64, like)
+
+    def held_bank(self, like: Bank) -> Bank:
+        """Of the validation clips as they are."""
+        mels = torch.stack([self.mels[f"{i}-1.0"][: self.frames].float() for i in self.held])[:, None]
+        return fill(self.ear, lambda: (mels, np.array([self.labels[i] for i in self.held])), self.names, 1, like)
+
+    def held_sequences(self, like: Bank) -> Bank:
+        """Of one validation sound after another."""
+        chosen = np.random.default_rng(0).permutation(np.array(self.held).repeat(2))
+        mels = torch.stack([self.mels[f"{i}-1.0"][: self.frames].float() for i in chosen])[:, None]
+        labels = np.array([self.labels[i] for i in chosen])
+        return fill(self.ear, lambda: one_after_another(mels, labels), self.names, 1, like)
 
 
-def build(kind: str, clap: ClapAfmModel, tokenizer: PreTrainedTokenizerFast) -> tuple:
-    """The untrained model, with clap-tiny's tower, and its processor."""
-    end, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
-    still = {"resid_pdrop": 0.05, "embd_pdrop": 0.0, "attn_pdrop": 0.05}
-    text = GPT2Config(
-        vocab_size=len(tokenizer),
-        n_positions=128,
-        n_embd=128,
-        n_layer=4,
-        n_head=4,
-        bos_token_id=end,
-        eos_token_id=end,
-        **still,
-    )
-    shared = {
-        "audio_config": clap.config.audio_config.encoder_config,
-        "text_config": text,
-        "projection_dim": clap.config.projection_dim,
-        "pad_token_id": pad,
-        **SIZES,
-    }
-    front = {key: value for key, value in feature_extractor().to_dict().items() if not key.endswith("_type")}
-    how = {"answer_suffix": END, "prompt_length": PROMPT_LENGTH, "prompt_suffix": ""}
-    if kind == "pengi":
-        model = PengiForConditionalGeneration(PengiConfig(**shared))
-        length = model.config.num_placeholders
-        processor = PengiProcessor(PengiFeatureExtractor(**front), tokenizer, tokenizer, prefix_length=length, **how)
-    else:
-        model = AdiffForConditionalGeneration(AdiffConfig(**shared, cross_layers=2, separator_token_id=end))
-        length = model.config.num_placeholders
-        processor = AdiffProcessor(AdiffFeatureExtractor(**front), tokenizer, prefix_length=length, **how)
-    model.model.audio_tower.load_state_dict(clap.audio_model.encoder.state_dict())
-    model.model.audio_projection.load_state_dict(clap.audio_projection.state_dict())
-    model.freeze_audio_tower()
-    model.model.audio_projection.requires_grad_(False)
-    model.generation_config = GenerationConfig(
-        bos_token_id=end,
-        eos_token_id=end,
-        pad_token_id=pad,
-        suppress_tokens=[model.config.audio_token_id],
-        max_new_tokens=60,
-    )
-    return model, processor
+def make_tasks(kind: str, bank: Bank, sequences: Bank | None, seed: int) -> Tasks:
+    """The tasks of a model."""
+    if sequences is not None:
+        return MellowTasks(bank, sequences, seed)
+    return (PengiTasks if kind == "pengi" else AdiffTasks)(bank, seed)
 
 
-def prefix_of(kind: str, model: torch.nn.Module, embeddings: torch.Tensor, prompts: torch.Tensor) -> torch.Tensor:
-    """As the model's `get_prefix`, from embeddings that are there already."""
-    inner = model.model
-    if kind == "pengi":
-        return torch.cat([inner.audio_mapper(embeddings), inner.get_prompt_prefix(prompts)], dim=1)
-    words = inner.get_input_embeddings()
-    separator = words(prompts.new_full((len(prompts), 1), inner.config.separator_token_id))
-    first, second = inner.first_mapper(embeddings[:, 0]), inner.second_mapper(embeddings[:, 1])
-    return inner.cross_projection(torch.cat([first, separator, second, inner.prompt_mapper(words(prompts))], dim=1))
-
-
-def loss_of(kind: str, model: torch.nn.Module, processor: object, tasks: object, size: int) -> torch.Tensor:
-    """Loss of one batch."""
-    embeddings, prompts, answers = tasks(size)
-    prompt_ids = processor.prompt_inputs(prompts)["prompt_input_ids"]
-    prefix = prefix_of(kind, model, embeddings, prompt_ids)
-    ids = [processor.answer_ids(answer) for answer in answers]
-    longest = max(map(len, ids))
-    answer_ids = torch.tensor([row + [processor.pad_id] * (longest - len(row)) for row in ids])
-    labels = torch.tensor([row + [-100] * (longest - len(row)) for row in ids])
-    embeds = torch.cat([prefix, model.get_input_embeddings()(answer_ids)], dim=1)
-    hidden = model.model.language_model(inputs_embeds=embeds).last_hidden_state[:, prefix.shape[1] - 1 : -1]
-    logits = model.lm_head(hidden)[..., : model.config.audio_token_id]  # all real words; the placeholder is the last
-    return F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=-100)
+@torch.no_grad()
+def validate(kind: str, model: torch.nn.Module, processor: object, tasks: Tasks, count: int = 64) -> None:
+    """Print, for each kind of example, the share of answers that are right to the letter."""
+    model.eval()
+    figures = {}
+    for name in tasks.shares:
+        drawn = [example for example in (tasks.one(name) for _ in range(6 * count)) if example is not None]
+        loss, right = loss_of(kind, model, processor, drawn, tasks.heard(drawn))
+        figures[name] = f"{100 * right.float().mean():.1f} ({loss:.2f})"
+        if name in ("is there", "is it", "before"):
+            said_yes = [hit == (example.answer == "yes") for hit, example in zip(right.tolist(), drawn, strict=True)]
+            figures[name] += f" yes {100 * np.mean(said_yes):.0f}"
+    model.train()
+    print("  right (loss): " + ", ".join(f"{name} {value}" for name, value in figures.items()), flush=True)
 
 
 def train(args: argparse.Namespace) -> None:
     """Train one model and save it."""
     torch.manual_seed(args.seed)
     torch.set_num_threads(1)
-    clap = AutoModel.from_pretrained(bundled_model("clap-tiny")).eval()
-    rows, mels, _, test_mels = load_prepared(args.work)
-    usable = [i for i, row in enumerate(rows) if not row["copy"]]
-    names = sorted({rows[i]["label"] for i in usable})
-    labels = [names.index(row["label"]) if row["label"] in names else -1 for row in rows]
-    batches = Batches(rows, mels, usable, labels, test_mels.shape[2], args.seed, strength=0.6)
-    bank = Bank(lambda x: unit(clap.get_audio_features(x).pooler_output), batches, names, args.bank)
-    print(f"{len(usable)} clips, {len(names)} labels, {len(bank)} augmented embeddings", flush=True)
+    steps = args.steps or STEPS[args.model]
+    clips = Clips(args)
+    bank = clips.bank(args.bank)
+    sequences = clips.sequences(args.bank // 2, bank) if args.model == "mellow" else None
+    print(f"{len(clips.train)} clips, {len(clips.names)} labels, {len(bank)} times heard", flush=True)
+    tasks = make_tasks(args.model, bank, sequences, args.seed)
+    tokenizer = make_tokenizer(texts_of(tasks))
+    model, processor = build(args.model, clips.clap, clips.tower, tokenizer)
+    print(f"{model.num_parameters() / 1e6:.2f} M parameters, {len(tokenizer)} tokens", flush=True)
+    held = None
+    if args.validation:
+        held_bank = clips.held_bank(bank)
+        held_sequences = clips.held_sequences(bank) if sequences is not None else None
+        held = make_tasks(args.model, held_bank, held_sequences, 1)
 
-    tokenizer = make_tokenizer(texts_of(names))
-    model, processor = build(args.model, clap, tokenizer)
-    tasks = (PengiTasks if args.model == "pengi" else AdiffTasks)(bank, args.seed)
+    spread = tasks.bank.heard.std(0)  # noise is told in units of this
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=args.lr, weight_decay=0.05)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.lr, args.steps, pct_start=0.1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.lr, steps, pct_start=0.1)
     model.train()
     recent, start = [], time.process_time()
-    for step in range(1, args.steps + 1):
-        loss = loss_of(args.model, model, processor, tasks, args.batch)
+    for step in range(1, steps + 1):
+        drawn = tasks.draw(args.batch)
+        heard = tasks.heard(drawn)
+        heard = heard + args.noise * spread * torch.randn_like(heard)
+        loss, _ = loss_of(args.model, model, processor, drawn, heard)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
@@ -158,10 +142,11 @@ def train(args: argparse.Namespace) -> None:
         schedule.step()
         recent.append(loss.item())
         if step % 100 == 0:
-            print(
-                f"step {step}: loss {sum(recent[-100:]) / 100:.3f}, {time.process_time() - start:.0f} CPU-s", flush=True
-            )
-        if step % 500 == 0 or step == args.steps:
+            used = time.process_time() - start
+            print(f"step {step}: loss {sum(recent[-100:]) / 100:.3f}, {used:.0f} CPU-s", flush=True)
+        if held is not None and (step % 500 == 0 or step == steps):
+            validate(args.model, model, processor, held)
+        if step % 500 == 0 or step == steps:
             save(model, processor, bank, args.output)
 
 
@@ -171,19 +156,22 @@ def save(model: torch.nn.Module, processor: object, bank: Bank, output: Path) ->
     tied = {name: value.contiguous() for name, value in weights.items() if name != "lm_head.weight"}
     model.save_pretrained(output, state_dict=tied)
     processor.save_pretrained(output)
-    facts = {"brightness": bank.thresholds[:, 0].tolist(), "steadiness": bank.thresholds[:, 1].tolist()}
-    (output / "training.json").write_text(json.dumps({"thresholds": facts, "labels": bank.names}, indent=1) + "\n")
+    facts = {"thresholds": bank.thresholds.T.tolist(), "labels": bank.names}
+    (output / "training.json").write_text(json.dumps(facts, indent=1) + "\n")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder of train_tiny_clap.py --stage prepare")
-    parser.add_argument("--model", choices=["pengi", "adiff"], required=True)
+    parser.add_argument("--model", choices=list(STEPS), required=True)
     parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--clap", type=Path, default=bundled_model("clap-tiny"), help="whose ear; the bundled one's")
+    parser.add_argument("--validation", action="store_true", help="hold out packages of the training side")
     parser.add_argument("--bank", type=int, default=20480, help="augmented clips")
-    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--steps", type=int, help=f"default: {STEPS}")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--lr", type=float, default=2e-3)
+    parser.add_argument("--noise", type=float, default=0.5, help="on what is heard, in units of its deviation")
     parser.add_argument("--seed", type=int, default=0)
     train(parser.parse_args())
 

@@ -6,9 +6,9 @@
 
 `--data` holds sounds/{train,test} and the public caption sets (WavText5K.csv, entailment/, difference/). Stages, in
 order: `prepare` (leak checks, log-mels), `text` (distillation), `audio` (contrastive training), `baseline` (ridge);
-`--stage` runs one of them. `--validation` holds out packages of the training side, for choosing settings; the test
-clips are then not scored. `--shuffle-labels` is the control. `--unseen` leaves some labels out of training, to be
-tested afterwards. All stages are seeded and use one thread.
+`--stage` runs one of them. `--validation` holds out packages of the training side, for choosing settings, here and in
+train_tiny_answers.py; the test clips are then not scored. `--shuffle-labels` is the control. `--unseen` leaves some
+labels out of training, to be tested afterwards. All stages are seeded and use one thread.
 """
 
 import argparse
@@ -211,8 +211,6 @@ def train_audio(args: argparse.Namespace) -> None:
             )
         if held and (step % 500 == 0 or step == args.steps):
             report(f"validation, step {step}", similarity(average, tokenizer, held_mels, bank), held_rows, bank)
-    if args.validation:
-        return
     average.audio_model.to(memory_format=torch.contiguous_format)
     save(average, tokenizer, {label: labels.count(i) for i, label in enumerate(bank)}, args.output)
 

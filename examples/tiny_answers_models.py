@@ -1,0 +1,194 @@
+"""The tiny Pengi, ADIFF and Mellow: tokenizer, untrained models with clap-tiny's ear, and their loss.
+
+Training does not run the frozen ear: `loss_of` starts from what it has heard (see tiny_answers_facts.py).
+"""
+
+from collections.abc import Iterable
+
+import torch
+from tiny_answers_tasks import Example
+from tiny_clap_data import SECONDS, feature_extractor
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from torch.nn import functional as F
+from transformers import GenerationConfig, GPT2Config, LlamaConfig, PreTrainedModel, PreTrainedTokenizerFast
+
+from afm_hf import (
+    AdiffConfig,
+    AdiffFeatureExtractor,
+    AdiffForConditionalGeneration,
+    AdiffProcessor,
+    AfmCnn14Model,
+    ClapAfmModel,
+    MellowConfig,
+    MellowFeatureExtractor,
+    MellowForCausalLM,
+    MellowProcessor,
+    PengiConfig,
+    PengiFeatureExtractor,
+    PengiForConditionalGeneration,
+    PengiProcessor,
+)
+
+END, PAD, AUDIO = "<|endoftext|>", "<|pad|>", "<|audio|>"
+PROMPT_LENGTH = 32  # of Pengi and ADIFF
+MAPPERS = {"prefix_length": 8, "mapper_layers": 2, "mapper_heads": 4, "projection_dropout": 0.0}
+LAYERS, WIDTH, HEADS, DROPOUT = 4, 128, 4, 0.05
+
+
+def make_tokenizer(texts: Iterable[str], size: int = 1200) -> PreTrainedTokenizerFast:
+    """A byte-level BPE of these texts that ignores case, with the placeholder as its last token."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=size, special_tokens=[PAD, END], initial_alphabet=alphabet, show_progress=False
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    made = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        eos_token=END,
+        bos_token=END,
+        pad_token=PAD,
+        model_input_names=["input_ids", "attention_mask"],
+    )
+    made.add_special_tokens({"extra_special_tokens": [AUDIO]})
+    return made
+
+
+def language_model(kind: str, tokenizer: PreTrainedTokenizerFast) -> GPT2Config | LlamaConfig:
+    """GPT-2's architecture in small, and Llama's (that of SmolLM2) for Mellow."""
+    end = tokenizer.eos_token_id
+    ids = {"vocab_size": len(tokenizer), "bos_token_id": end, "eos_token_id": end}
+    if kind == "mellow":
+        return LlamaConfig(
+            hidden_size=WIDTH,
+            intermediate_size=3 * WIDTH,
+            num_hidden_layers=LAYERS,
+            num_attention_heads=HEADS,
+            num_key_value_heads=HEADS,
+            max_position_embeddings=256,
+            attention_dropout=DROPOUT,
+            tie_word_embeddings=True,
+            pad_token_id=tokenizer.pad_token_id,
+            **ids,
+        )
+    dropout = {"resid_pdrop": DROPOUT, "embd_pdrop": 0.0, "attn_pdrop": DROPOUT}
+    return GPT2Config(n_positions=128, n_embd=WIDTH, n_layer=LAYERS, n_head=HEADS, **dropout, **ids)
+
+
+def build(
+    kind: str, clap: ClapAfmModel, tower: AfmCnn14Model | None, tokenizer: PreTrainedTokenizerFast
+) -> tuple[PreTrainedModel, object]:
+    """The untrained model, with the trained ear, and its processor."""
+    front = {key: value for key, value in feature_extractor().to_dict().items() if not key.endswith("_type")}
+    shared = {"text_config": language_model(kind, tokenizer), "pad_token_id": tokenizer.pad_token_id}
+    if kind == "mellow":
+        model, processor = _mellow(tower, tokenizer, front, shared)
+    else:
+        model, processor = _with_mappers(kind, clap, tokenizer, front, shared)
+    model.freeze_audio_tower()
+    end = tokenizer.eos_token_id
+    model.generation_config = GenerationConfig(
+        bos_token_id=end,
+        eos_token_id=end,
+        pad_token_id=tokenizer.pad_token_id,
+        suppress_tokens=[model.config.audio_token_id],
+        max_new_tokens=60,
+    )
+    return model, processor
+
+
+def _mellow(tower: AfmCnn14Model, tokenizer: PreTrainedTokenizerFast, front: dict, shared: dict) -> tuple:
+    extractor = MellowFeatureExtractor(**front)
+    frames = round(SECONDS * extractor.mel_sampling_rate / extractor.hop_length) + 1
+    config = MellowConfig(audio_config=tower.config, projection_dropout=0.0, clip_frames=frames, **shared)
+    model = MellowForCausalLM(config)
+    processor = MellowProcessor(
+        extractor,
+        tokenizer,
+        prefix_length=config.num_placeholders,
+        answer_suffix=END,
+        prompt_length=120,
+        pad_prompt=False,
+        train_lower_case=False,
+        train_prompt_suffix=END,
+        prompt_suffix=END,
+    )
+    model.model.audio_tower.load_state_dict(tower.state_dict())
+    return model, processor
+
+
+def _with_mappers(
+    kind: str, clap: ClapAfmModel, tokenizer: PreTrainedTokenizerFast, front: dict, shared: dict
+) -> tuple:
+    shared = {
+        "audio_config": clap.config.audio_config.encoder_config,
+        "projection_dim": clap.config.projection_dim,
+        **shared,
+        **MAPPERS,
+    }
+    how = {"answer_suffix": END, "prompt_length": PROMPT_LENGTH, "prompt_suffix": ""}
+    if kind == "pengi":
+        model = PengiForConditionalGeneration(PengiConfig(**shared))
+        length = model.config.num_placeholders
+        processor = PengiProcessor(PengiFeatureExtractor(**front), tokenizer, tokenizer, prefix_length=length, **how)
+    else:
+        config = AdiffConfig(**shared, cross_layers=2, separator_token_id=tokenizer.eos_token_id)
+        model = AdiffForConditionalGeneration(config)
+        length = model.config.num_placeholders
+        processor = AdiffProcessor(AdiffFeatureExtractor(**front), tokenizer, prefix_length=length, **how)
+    model.model.audio_tower.load_state_dict(clap.audio_model.encoder.state_dict())
+    model.model.audio_projection.load_state_dict(clap.audio_projection.state_dict())
+    model.model.audio_projection.requires_grad_(False)
+    return model, processor
+
+
+def prefix_of(kind: str, model: PreTrainedModel, heard: torch.Tensor, prompts: torch.Tensor | None) -> torch.Tensor:
+    """As the model's `get_prefix`, from what the ear has heard; `(batch, prefix, width)`."""
+    inner = model.model
+    if kind == "mellow":
+        classes = inner.config.audio_config.num_classes
+        clip = inner.clip_projection(heard[..., :classes].flatten(0, 1))[:, None]  # (2 batch, 1, channels)
+        frames = heard[..., classes:].reshape(len(clip), -1, clip.shape[-1])  # (2 batch, steps, channels)
+        tokens = inner.pool(inner.audio_projection(torch.cat([clip, frames], dim=1)))
+        return tokens.unflatten(0, (-1, 2)).flatten(1, 2)
+    heard = F.normalize(heard, dim=-1)
+    if kind == "pengi":
+        return torch.cat([inner.audio_mapper(heard), inner.get_prompt_prefix(prompts)], dim=1)
+    words = inner.get_input_embeddings()
+    separator = words(prompts.new_full((len(prompts), 1), inner.config.separator_token_id))
+    first, second = inner.first_mapper(heard[:, 0]), inner.second_mapper(heard[:, 1])
+    return inner.cross_projection(torch.cat([first, separator, second, inner.prompt_mapper(words(prompts))], dim=1))
+
+
+def loss_of(
+    kind: str, model: PreTrainedModel, processor: object, drawn: list[Example], heard: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Loss of a batch, and for each example whether every token of the answer is the likeliest, `(batch,)` bool."""
+    # Mellow's prompts end as its processor makes them end; those of Pengi and ADIFF are part of the prefix.
+    suffix = processor.prompt_suffix if kind == "mellow" else ""
+    prompts = [example.prompt + suffix for example in drawn]
+    prompt_ids = processor.prompt_inputs(prompts).get("prompt_input_ids")
+    fronts = [processor.front_ids(prompt) for prompt in prompts]
+    answers = [processor.answer_ids(example.answer) for example in drawn]
+    longest = max(len(front) + len(answer) for front, answer in zip(fronts, answers, strict=True))
+    ids = torch.full((len(drawn), longest), processor.pad_id)
+    labels = torch.full_like(ids, -100)
+    for row, (front, answer) in enumerate(zip(fronts, answers, strict=True)):
+        both = torch.tensor(front + answer)
+        ids[row, : len(both)] = both
+        labels[row, len(front) : len(both)] = both[len(front) :]
+    places = ids == model.config.audio_token_id
+    embeds = model.get_input_embeddings()(ids.masked_fill(places, processor.pad_id))
+    prefix = prefix_of(kind, model, heard, prompt_ids)
+    embeds = embeds.masked_scatter(places[..., None], prefix.to(embeds.dtype))
+    hidden = model.model.language_model(inputs_embeds=embeds).last_hidden_state[:, :-1]
+    targets = labels[:, 1:]
+    said = targets != -100
+    logits = model.lm_head(hidden[said])[..., : model.config.audio_token_id]  # the placeholder is the last row
+    loss = F.cross_entropy(logits, targets[said])
+    hits = torch.ones_like(said)
+    hits[said] = logits.argmax(-1) == targets[said]
+    return loss, hits.all(1)
