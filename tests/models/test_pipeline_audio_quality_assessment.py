@@ -1,5 +1,7 @@
 """PAM: segments, prompts, batches, and that a score is what it says."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,8 @@ from tiny_models import CLIP_S, RATE, clap_parts
 from transformers import pipeline
 
 import afm_hf
+from afm_hf.models import pipeline_audio_quality_assessment
+from afm_hf.models.pipeline_audio_inputs import collate_features
 from afm_hf.models.pipeline_audio_quality_assessment import PROMPTS
 
 
@@ -65,9 +69,62 @@ def test_opposite_prompts_give_opposite_scores(assess):
     assert other["segment_scores"] == pytest.approx(plain(assess, clip, ("a clear voice", "a muffled voice")), abs=1e-5)
 
 
+def test_of_several_pairs_of_prompts_the_mean_is_taken(assess):
+    clip, pairs = noise(1.3), [PROMPTS, ("a clear voice", "a muffled voice"), ("good", "bad")]
+    expected = np.mean([plain(assess, clip, pair) for pair in pairs], axis=0)
+    result = assess(clip, sampling_rate=RATE, prompts=pairs)
+    np.testing.assert_allclose(result.segment_scores, expected, atol=1e-5)
+    same = assess(clip, sampling_rate=RATE, prompts=[PROMPTS, PROMPTS])
+    assert same.score == pytest.approx(assess(clip, sampling_rate=RATE).score, abs=1e-6)
+
+
+def test_a_result_says_what_made_it(assess):
+    result = assess(noise(1.3), sampling_rate=RATE, segments="first", prompts=("good", "bad"))
+    assert result.settings["prompts"] == [["good", "bad"]]
+    assert (result.settings["segments"], result.settings["segment_s"]) == ("first", CLIP_S)
+    assert result.settings["model"]
+    assert assess(noise(1.3), sampling_rate=RATE).settings["segments"] == "all"
+    assert json.loads(result.to_json()) == dict(result)
+
+
+def test_many_segments_go_through_in_parts(assess, monkeypatch):
+    clip = noise(4)
+    whole = assess(clip, sampling_rate=RATE)
+    monkeypatch.setattr(pipeline_audio_quality_assessment, "SEGMENTS_PER_FORWARD", 3)
+    np.testing.assert_allclose(assess(clip, sampling_rate=RATE).segment_scores, whole.segment_scores, atol=1e-6)
+
+
+@pytest.mark.parametrize("segments", ["all", "first"])
+def test_features_that_are_made_elsewhere_get_the_same_scores(assess, segments):
+    clips = [noise(0.2), noise(1.3, 1)]
+    items = [assess.preprocess(clip, RATE, segments) for clip in clips]
+    got = list(assess.score_features(collate_features(items), segments=segments))
+    for one, other in zip(got, assess(clips, sampling_rate=RATE, segments=segments), strict=True):
+        assert one.settings == other.settings
+        np.testing.assert_allclose(one.segment_scores, other.segment_scores, atol=1e-5)
+
+
+def test_arguments_of_the_constructor_hold_until_a_call_has_others(assess):
+    model, tokenizer, extractor = clap_parts()
+    other = pipeline(
+        "audio-quality-assessment",
+        model=model,
+        feature_extractor=extractor,
+        tokenizer=tokenizer,
+        prompts=("good", "bad"),
+        segments="first",
+    )
+    clip = noise(1.3)
+    kept = other(clip, sampling_rate=RATE)
+    assert len(kept.segment_scores) == 1 and kept.settings["prompts"] == [["good", "bad"]]
+    changed = other(clip, sampling_rate=RATE, prompts=PROMPTS, segments="all")
+    assert changed.score == pytest.approx(assess(clip, sampling_rate=RATE).score, abs=1e-6)
+
+
 def test_mistakes_are_named(assess):
-    with pytest.raises(ValueError, match="expected two texts"):
-        assess(noise(0.5), prompts=("good",))
+    for wrong in (("good",), ("good", " "), "good", [], [("good", "bad"), ("good",)], ("good", "bad", "ugly")):
+        with pytest.raises(ValueError, match="expected two texts"):
+            assess(noise(0.5), prompts=wrong)
     with pytest.raises(ValueError, match="`segments` is 'last'"):
         assess(noise(0.5), segments="last")
     with pytest.raises(ValueError, match=r"Unknown arguments.*'labels'"):

@@ -8,7 +8,8 @@ their mean is the score of the file. Differences to the released code: channels 
 feature extractor puts them one after the other), batches.
 """
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -23,9 +24,27 @@ from .pipeline_zero_shot_audio_classification import (
     extract_features,
     logit_scale,
 )
+from .results_afm import AfmResult, settings_of
 
 PROMPTS = ("the sound is clear and clean.", "the sound is noisy and with artifacts.")
 SEGMENTS = {"all": "windows", "first": "first"}
+SEGMENTS_PER_FORWARD = 64  # an hour of audio has hundreds of segments: its memory stays that of these
+
+Pair = tuple[str, str]
+
+
+@dataclasses.dataclass(kw_only=True)
+class AudioQuality(AfmResult):
+    """
+    How good a clip sounds.
+
+    Args:
+        score (`float`): Probability of the good prompt, 0 to 1: the mean over the segments.
+        segment_scores (`list[float]`): That of each segment, in order; the last segment ends with the clip.
+    """
+
+    score: float
+    segment_scores: list[float]
 
 
 class AudioQualityAssessmentPipeline(ZeroShotAudioClassificationPipeline):
@@ -40,8 +59,11 @@ class AudioQualityAssessmentPipeline(ZeroShotAudioClassificationPipeline):
 
     >>> assess = pipeline("audio-quality-assessment", model=str(afm_hf.bundled_model("clap-tiny")))
     >>> hiss = np.random.default_rng(0).normal(scale=0.1, size=16000)
-    >>> sorted(assess(hiss))
-    ['score', 'segment_scores']
+    >>> result = assess(hiss)
+    >>> 0 <= result.score <= 1, result["score"] == result.score
+    (True, True)
+    >>> result.settings["prompts"]
+    [['the sound is clear and clean.', 'the sound is noisy and with artifacts.']]
 
     ```
     """
@@ -52,8 +74,9 @@ class AudioQualityAssessmentPipeline(ZeroShotAudioClassificationPipeline):
 
         Args:
             audios: One clip or several, as for [`ZeroShotAudioClassificationPipeline`].
-            prompts (`tuple[str, str]`, *optional*):
-                What good and what bad audio is like; those of the paper if not given.
+            prompts (`tuple[str, str]` or a list of such pairs, *optional*):
+                What good and what bad audio is like; those of the paper if not given. Of several pairs, the mean of
+                their scores is taken (this package's own rule: the paper has one pair).
             segments (`str`, *optional*, defaults to `"all"`):
                 `"all"` scores the whole clip, as the released code does; `"first"` its first segment only, as in the
                 paper.
@@ -61,15 +84,13 @@ class AudioQualityAssessmentPipeline(ZeroShotAudioClassificationPipeline):
             batch_size, num_workers (`int`, *optional*): Clips per forward pass; processes that decode.
 
         Returns:
-            For one clip `{"score": float, "segment_scores": [float, ...]}`; for several in a list such a dictionary
-            each; for a dataset or generator an iterator over these.
+            For one clip an [`AudioQuality`]; for several in a list one each; for a dataset or generator an iterator
+            over these.
 
         Raises:
             AudioDecodeError: (a `ValueError`) a clip cannot be used; the message names it.
-            ValueError: there are not two prompts, or `segments` is unknown.
+            ValueError: prompts do not come in pairs, or `segments` is unknown.
         """
-        if "candidate_labels" not in self._forward_params:
-            kwargs.setdefault("prompts", PROMPTS)
         inputs, eager = as_inputs(audios)
         outputs = Pipeline.__call__(self, inputs, **kwargs)
         return list(outputs) if eager else outputs
@@ -78,59 +99,99 @@ class AudioQualityAssessmentPipeline(ZeroShotAudioClassificationPipeline):
         unknown = sorted(kwargs.keys() - {"prompts", "segments", "sampling_rate"})
         if unknown:
             raise ValueError(f"Unknown arguments: {unknown}. Known are 'prompts', 'segments' and 'sampling_rate'.")
-        preprocess = {"sampling_rate": kwargs["sampling_rate"]} if "sampling_rate" in kwargs else {}
-        if "segments" in kwargs:
-            if kwargs["segments"] not in SEGMENTS:
-                raise ValueError(f"`segments` is {kwargs['segments']!r}; expected 'all' or 'first'.")
-            preprocess["segments"] = kwargs["segments"]
-        forward = {"candidate_labels": _pair(kwargs["prompts"])} if "prompts" in kwargs else {}
-        return preprocess, forward, {}
+        preprocess: dict[str, Any] = {name: kwargs[name] for name in ("segments", "sampling_rate") if name in kwargs}
+        if preprocess.get("segments", "all") not in SEGMENTS:
+            raise ValueError(f"`segments` is {kwargs['segments']!r}; expected 'all' or 'first'.")
+        forward = {"prompts": as_pairs(kwargs["prompts"])} if kwargs.get("prompts") is not None else {}
+        postprocess = {name: preprocess[name] for name in ("segments",) if name in preprocess}
+        return preprocess, forward, {**forward, **postprocess}
 
     def preprocess(self, audio: Any, sampling_rate: int | None = None, segments: str = "all") -> BatchFeature:  # type: ignore[override]
         """The segments of one clip, `input_features` `(1, segments, 1, frames, mels)`."""
-        features = extract_features(self.feature_extractor, audio, sampling_rate, SEGMENTS[segments])
-        if segments == "first":
-            features["input_features"] = features["input_features"][:, None]
-            features["input_features_mask"] = torch.ones(1, 1, dtype=torch.long)
-        return features.to(self.dtype)
+        return extract_features(self.feature_extractor, audio, sampling_rate, SEGMENTS[segments]).to(self.dtype)
 
-    def _forward(  # type: ignore[override]
-        self, model_inputs: Mapping[str, Any], candidate_labels: tuple[str, ...]
-    ) -> dict[str, torch.Tensor]:
+    def _forward(self, model_inputs: Mapping[str, Any], prompts: tuple[Pair, ...] = (PROMPTS,)) -> dict[str, Any]:  # type: ignore[override]
         """Scores `(batch, segments)`, NaN in the places of segments that only fill the batch."""
         scale = logit_scale(self.model)
         if scale is None:
             raise ValueError(f"{type(self.model).__name__} has no two towers and scale, which PAM needs; take a CLAP.")
-        mask = model_inputs["input_features_mask"].bool()
-        windows, _ = flatten_windows(model_inputs["input_features"], mask)  # (all segments, 1, frames, mels)
-        texts = self.label_embeddings(candidate_labels, ("{}",))  # (2, dim)
-        audio = embed_audio(self.model, {"input_features": windows})
-        logits = scale.float().exp() * audio @ texts.to(audio.device).t()  # (all segments, 2)
+        features, mask = _as_segments(model_inputs)
+        windows, _ = flatten_windows(features, mask)  # (all segments, 1, frames, mels)
+        flat = tuple(prompt for pair in prompts for prompt in pair)
+        texts = self.label_embeddings(flat, ("{}",))  # (2 * pairs, dim)
+        parts = [embed_audio(self.model, {"input_features": part}) for part in windows.split(SEGMENTS_PER_FORWARD)]
+        logits = scale.float().exp() * torch.cat(parts) @ texts.to(parts[0].device).t()  # (all segments, 2 * pairs)
+        good = logits.view(-1, len(prompts), 2).softmax(dim=-1)[..., 0]  # (all segments, pairs)
         scores = torch.full(mask.shape, float("nan"), device=logits.device)
-        scores[mask] = logits.softmax(dim=-1)[:, 0]
+        scores[mask] = good.mean(dim=-1)
         return {"scores": scores}
 
-    def postprocess(self, model_outputs: Mapping[str, torch.Tensor]) -> dict[str, Any]:  # type: ignore[override]
+    def postprocess(  # type: ignore[override]
+        self, model_outputs: Mapping[str, torch.Tensor], prompts: tuple[Pair, ...] = (PROMPTS,), segments: str = "all"
+    ) -> AudioQuality:
         """`(1, segments)` -> the mean and all of them."""
         scores = model_outputs["scores"][0]
         scores = scores[~scores.isnan()]
-        return {"score": scores.mean().item(), "segment_scores": scores.tolist()}
+        clip_s = getattr(self.feature_extractor, "max_length_s", None)
+        settings = settings_of(self.model, prompts=list(map(list, prompts)), segments=segments, segment_s=clip_s)
+        return AudioQuality(score=scores.mean().item(), segment_scores=scores.tolist(), settings=settings)
+
+    def score_features(self, features: Mapping[str, torch.Tensor], **kwargs: Any) -> Iterator[AudioQuality]:
+        """
+        Scores a batch of the feature extractor's output, for those who decode themselves.
+
+        Args:
+            features: `input_features` and `input_features_mask`, `(batch, ...)` each.
+            kwargs (*optional*): `prompts` and `segments`, as of a call. `segments` only says how the features were
+                made.
+        """
+        _, forward, postprocess = self._sanitize_parameters(**kwargs)
+        inputs = {name: x.to(self.dtype) if x.is_floating_point() else x for name, x in features.items()}
+        scores = self.forward(inputs, **{**self._forward_params, **forward})["scores"]  # (batch, segments)
+        options = {**self._postprocess_params, **postprocess}
+        for row in scores:
+            yield self.postprocess({"scores": row[None]}, **options)
 
     def classify_features(self, features: Mapping[str, torch.Tensor], **kwargs: Any) -> Any:
-        """Not for this task.
+        """
+        Not for this task.
 
         Raises:
-            NotImplementedError: always; call the pipeline.
+            NotImplementedError: always; take `score_features`.
         """
-        raise NotImplementedError("This pipeline scores quality; call it with clips.")
+        raise NotImplementedError("This pipeline scores quality: take `score_features`, or call it with clips.")
 
 
-def _pair(prompts: Sequence[str]) -> tuple[str, ...]:
-    """The checked prompts."""
-    is_pair = isinstance(prompts, list | tuple) and len(prompts) == 2
-    if not is_pair or not all(isinstance(prompt, str) and prompt.strip() for prompt in prompts):
-        raise ValueError(f"`prompts` is {prompts!r}; expected two texts, of good audio and of bad audio.")
-    return tuple(prompts)
+def _as_segments(inputs: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Features `(batch, segments, 1, frames, mels)` and which segments are real; a clip without windows is one."""
+    features = inputs["input_features"]
+    if features.ndim == 4:
+        features = features[:, None]
+    mask = inputs.get("input_features_mask")
+    if mask is None:
+        return features, torch.ones(features.shape[:2], dtype=torch.bool, device=features.device)
+    return features, mask.bool()
 
 
-__all__ = ["AudioQualityAssessmentPipeline"]
+def as_pairs(prompts: Any) -> tuple[Pair, ...]:
+    """
+    Checked prompts: one pair, or several.
+
+    Raises:
+        ValueError: they are not two texts each.
+    """
+    pairs = [prompts] if _is_pair(prompts) else prompts
+    if not isinstance(pairs, Sequence) or isinstance(pairs, str) or not pairs or not all(map(_is_pair, pairs)):
+        raise ValueError(
+            f"`prompts` is {prompts!r}; expected two texts, of good audio and of bad audio, or a list of such pairs."
+        )
+    return tuple((good, bad) for good, bad in pairs)
+
+
+def _is_pair(pair: Any) -> bool:
+    if not isinstance(pair, list | tuple) or len(pair) != 2:
+        return False
+    return all(isinstance(text, str) and text.strip() for text in pair)
+
+
+__all__ = ["AudioQuality", "AudioQualityAssessmentPipeline"]
