@@ -24,6 +24,7 @@ from .cli_common import (
     short_path,
 )
 from .cli_generation import ask, caption, difference
+from .cli_quality import quality
 
 if TYPE_CHECKING:
     from .models.pipeline_zero_shot_audio_classification import ZeroShotAudioClassificationPipeline
@@ -176,6 +177,7 @@ def search(
 app.command()(caption)
 app.command()(ask)
 app.command()(difference)
+app.command()(quality)
 
 
 def _embed_queries(

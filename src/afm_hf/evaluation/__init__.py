@@ -1,0 +1,1 @@
+"""Evaluation: one file per task, metrics in `metrics/`. Import the module that you need."""
