@@ -24,6 +24,7 @@ from .cli_common import (
     short_path,
 )
 from .cli_generation import ask, caption, difference
+from .cli_paper import paper
 from .cli_quality import quality
 
 if TYPE_CHECKING:
@@ -177,6 +178,7 @@ def search(
 app.command()(caption)
 app.command()(ask)
 app.command()(difference)
+app.command()(paper)
 app.command()(quality)
 
 
