@@ -179,12 +179,16 @@ def test_numbers_that_cannot_be_the_metric_are_refused():
 # -- tables -----------------------------------------------------------------------------------------------------------
 
 
-def test_text_has_one_line_a_figure_and_numbered_doubts():
+def test_text_has_one_line_a_figure_with_its_source_and_its_doubts_below():
     figures = find(system="mellow", variant="", dataset="mmau")
-    lines = paper_tables.as_text(figures).splitlines()
-    assert lines[0].split()[:2] == ["system", "task"]  # no column without content
-    assert [line.split("  ")[-2].strip() for line in lines[1:9]] == [figure.printed for figure in figures]
-    assert lines[10].startswith("(1) ") and figures[0].doubts[0] in lines[10]
+    head, *lines = paper_tables.as_text(figures).splitlines()
+    assert head.split() == ["system", "task", "dataset", "split", "metric", "value", "source", "notes"]  # no empty one
+    cells = [re.split("  +", line) for line in lines[:8]]
+    assert [cell[5] for cell in cells] == [figure.printed for figure in figures]
+    below = dict(line.split(" ", 1) for line in lines[9:])
+    for cell, figure in zip(cells, figures, strict=True):
+        assert [below[f"({letter})"] for letter in cell[6].split(",")] == [source.where for source in figure.sources]
+        assert {below[f"({number})"] for number in cell[7].split(",")} == set(figure.doubts)
 
 
 def test_markdown_has_each_figure_of_each_of_its_tables_in_one_cell():

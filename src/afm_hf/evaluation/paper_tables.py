@@ -3,17 +3,19 @@
 import csv
 import io
 import json
+import string
 from collections.abc import Sequence
 
 from .paper import PaperFigure, Source, common_doubts, sources
 
-_HEADER = ("system", "variant", "task", "dataset", "split", "metric", "value", "notes")
+_HEADER = ("system", "variant", "task", "dataset", "split", "metric", "value", "source", "notes")
 _DATA = ("task", "dataset", "subset", "split", "metric", "unit")  # what heads a column, or a row, of a Markdown table
 
 
 def as_text(figures: Sequence[PaperFigure]) -> str:
-    """One line a figure, in columns; what is doubtful stands below, numbered."""
+    """One line a figure, in columns; below stand the sources, as letters, and what is doubtful, as numbers."""
     notes = _Notes()
+    letters = dict(zip(sources(), string.ascii_letters, strict=False))
     lines = [
         [
             figure.system,
@@ -23,6 +25,7 @@ def as_text(figures: Sequence[PaperFigure]) -> str:
             figure.split or "",
             figure.metric,
             figure.printed,
+            ",".join(letters[source] for source in figure.sources),
             notes.numbers(figure.doubts),
         ]
         for figure in _in_order(figures)
@@ -31,8 +34,10 @@ def as_text(figures: Sequence[PaperFigure]) -> str:
     table = [[line[i] for i in kept] for line in [list(_HEADER), *lines]]
     widths = [max(len(line[i]) for line in table) for i in range(len(kept))]
     rows = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in table]
-    below = [f"({number}) {doubt}" for number, doubt in notes.listed()]
-    return "\n".join([*rows, *([""] if below else []), *below])
+    printed = {source for figure in figures for source in figure.sources}
+    below = [f"({letter}) {source.where}" for source, letter in letters.items() if source in printed]
+    below += [f"({number}) {doubt}" for number, doubt in notes.listed()]
+    return "\n".join([*rows, "", *below])
 
 
 def as_json(figures: Sequence[PaperFigure]) -> str:
