@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from .models.modeling_pengi import PengiModel as PengiModel
     from .models.pipeline_audio_captioning import AudioCaptioningPipeline as AudioCaptioningPipeline
     from .models.pipeline_audio_difference import AudioDifferencePipeline as AudioDifferencePipeline
+    from .models.pipeline_audio_entailment import AudioEntailmentPipeline as AudioEntailmentPipeline
     from .models.pipeline_audio_quality_assessment import (
         AudioQualityAssessmentPipeline as AudioQualityAssessmentPipeline,
     )
@@ -95,6 +96,7 @@ _HOME = {
     "AudioCaptioningPipeline": "models.pipeline_audio_captioning",
     "AudioDecodeError": "models.audio_utils",
     "AudioDifferencePipeline": "models.pipeline_audio_difference",
+    "AudioEntailmentPipeline": "models.pipeline_audio_entailment",
     "AudioIndex": "retrieval",
     "AudioQualityAssessmentPipeline": "models.pipeline_audio_quality_assessment",
     "AudioQuestionAnsweringPipeline": "models.pipeline_audio_question_answering",
@@ -309,10 +311,10 @@ def _register_pipelines() -> None:
 
     from .hub import ASSETS  # not `bundled_model`: transformers must import even where the checkpoint is missing
 
-    def register(task: str, implementation: str, auto_class: type, model: str) -> None:
+    def register(task: str, implementation: str, auto_class: type | tuple[type, ...], model: str) -> None:
         PIPELINE_REGISTRY.supported_tasks[task] = _LazyTask(
             impl=implementation,
-            pt=(auto_class,),
+            pt=auto_class if isinstance(auto_class, tuple) else (auto_class,),
             default={"model": (str(ASSETS / model), "main")},
             type="multimodal",
         )
@@ -325,6 +327,8 @@ def _register_pipelines() -> None:
     register("audio-captioning", "AudioCaptioningPipeline", language, "pengi-tiny")
     register("audio-question-answering", "AudioQuestionAnsweringPipeline", language, "pengi-tiny")
     register("audio-difference", "AudioDifferencePipeline", language, "adiff-tiny")
+    # The first class that knows the checkpoint's config: of models that answer in words, the one with the head.
+    register("audio-entailment", "AudioEntailmentPipeline", (language, AutoModel), "clap-tiny")
 
 
 def _mistrust_broken_packages() -> None:

@@ -23,6 +23,7 @@ from .cli_common import (
     errors_for_users,
     short_path,
 )
+from .cli_entailment import entail
 from .cli_generation import ask, caption, difference
 from .cli_paper import paper
 from .cli_quality import quality
@@ -178,6 +179,7 @@ def search(
 app.command()(caption)
 app.command()(ask)
 app.command()(difference)
+app.command()(entail)
 app.command()(paper)
 app.command()(quality)
 

@@ -198,8 +198,7 @@ class _Answers:
         from .models.pipeline_audio_inputs import Inputs
 
         self.total = len(rows)
-        inputs = [tuple(row.values()) if len(row) > 1 else row["file"] for row in rows]
-        results = self.pipe(Inputs(inputs), **self.how)
+        results = self.pipe(Inputs(self.inputs_of(rows)), **self.how)
         bar = tqdm(zip(rows, results, strict=True), total=len(rows), file=sys.stderr, disable=None, leave=False)
         for row, result in bar:
             if isinstance(result, Exception):
@@ -208,6 +207,10 @@ class _Answers:
                 continue
             result = result[0] if isinstance(result, list) else result
             yield {**row, **{name: result[key] for name, key in names.items()}}
+
+    def inputs_of(self, rows: list[dict[str, str]]) -> list[Any]:
+        """What the pipeline gets: a file, or a pair of files."""
+        return [tuple(row.values()) if len(row) > 1 else row["file"] for row in rows]
 
     def end(self) -> None:
         """Exit code 1 if anything was skipped."""

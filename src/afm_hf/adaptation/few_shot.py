@@ -21,6 +21,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..models.modeling_clap_afm import ClapAfmForAudioClassification
+from .logistic import fit_logistic
 
 TEMPLATE = "This is a sound of {}."  # as in the zero-shot pipeline
 ENCODE_BATCH = 16
@@ -119,27 +120,12 @@ def fit_linear_probe(
     encoder = model.audio_model
     features = _encoded(encoder, getattr(feature_extractor, "feature_extractor", feature_extractor), clips)
     targets = targets.to(features.device)
-    mean, scale = features.mean(dim=0), features.std(dim=0, correction=0).clamp(min=1e-6)
-    standardised = (features - mean) / scale  # (clips, hidden)
-    weight = torch.zeros(len(classes), features.shape[1], device=features.device, requires_grad=True)
-    bias = torch.zeros(len(classes), device=features.device, requires_grad=True)
-    optimizer = torch.optim.LBFGS([weight, bias], max_iter=steps, line_search_fn="strong_wolfe")
-    losses: list[float] = []
-
-    def closure() -> torch.Tensor:
-        optimizer.zero_grad()
-        logits = F.linear(standardised, weight, bias)  # (clips, classes)
-        loss = F.cross_entropy(logits, targets) + l2 / 2 * weight.square().sum()
-        loss.backward()
-        losses.append(float(loss.detach()))
-        return loss
-
-    optimizer.step(closure)
+    weight, bias, losses = fit_logistic(features, targets, len(classes), l2, steps)
     probe = _classifier(model, encoder, classes)
     head: Any = probe.classifier[-1]
     with torch.no_grad():
-        head.weight.copy_(weight / scale)
-        head.bias.copy_(bias - (weight / scale) @ mean)
+        head.weight.copy_(weight)
+        head.bias.copy_(bias)
     return FewShotFit(probe, classes, len(clips), losses, {"method": "linear probe", "l2": l2, "steps": steps})
 
 
