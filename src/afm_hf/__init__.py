@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .models.configuration_clap_afm_captioning import ClapAfmCaptioningConfig as ClapAfmCaptioningConfig
     from .models.configuration_mellow import MellowConfig as MellowConfig
     from .models.configuration_pengi import PengiConfig as PengiConfig
+    from .models.domain_vector_afm import DomainVector as DomainVector
     from .models.feature_extraction_adiff import AdiffFeatureExtractor as AdiffFeatureExtractor
     from .models.feature_extraction_afm import AfmFeatureExtractor as AfmFeatureExtractor
     from .models.feature_extraction_afm_speech import AfmSpeechFeatureExtractor as AfmSpeechFeatureExtractor
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
         AudioQuestionAnsweringPipeline as AudioQuestionAnsweringPipeline,
     )
     from .models.pipeline_audio_text_generation import AudioTextGenerationPipeline as AudioTextGenerationPipeline
+    from .models.pipeline_test_time_adaptation import TestTimeAdaptationPipeline as TestTimeAdaptationPipeline
     from .models.pipeline_zero_shot_audio_classification import (
         ZeroShotAudioClassificationPipeline as ZeroShotAudioClassificationPipeline,
     )
@@ -116,6 +118,7 @@ _HOME = {
     "ClapAfmTextConfig": "models.configuration_clap_afm",
     "ClapAfmTextModel": "models.modeling_clap_afm",
     "ClapAfmTextModelWithProjection": "models.modeling_clap_afm",
+    "DomainVector": "models.domain_vector_afm",
     "MellowConfig": "models.configuration_mellow",
     "MellowFeatureExtractor": "models.feature_extraction_mellow",
     "MellowForCausalLM": "models.modeling_mellow",
@@ -126,6 +129,7 @@ _HOME = {
     "PengiForConditionalGeneration": "models.modeling_pengi",
     "PengiModel": "models.modeling_pengi",
     "PengiProcessor": "models.processing_pengi",
+    "TestTimeAdaptationPipeline": "models.pipeline_test_time_adaptation",
     "ZeroShotAudioClassificationPipeline": "models.pipeline_zero_shot_audio_classification",
     "average_log_prob_beam_search": "models.generation_afm",
     "bundled_audio": "hub",
@@ -322,6 +326,7 @@ def _register_pipelines() -> None:
     # Takes the place of the stock one under the same task name: same arguments, same results, for any model.
     register("zero-shot-audio-classification", "ZeroShotAudioClassificationPipeline", AutoModel, "clap-tiny")
     register("audio-quality-assessment", "AudioQualityAssessmentPipeline", AutoModel, "clap-tiny")
+    register("test-time-adaptation", "TestTimeAdaptationPipeline", AutoModel, "clap-tiny")
     language = AutoModelForMultimodalLM
     register("audio-text-generation", "AudioTextGenerationPipeline", language, "pengi-tiny")
     register("audio-captioning", "AudioCaptioningPipeline", language, "pengi-tiny")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import __version__
+from .cli_adapt import adapt
 from .cli_common import (
     FAILED,
     BatchOption,
@@ -68,6 +69,7 @@ def classify(
             help="Sentence with {} for the label; repeat it for an ensemble.", show_default="This is a sound of {}."
         ),
     ] = None,
+    domain_vector: Annotated[Path | None, typer.Option(help="A vector of `afm-hf adapt --save`.")] = None,
     multi_label: Annotated[bool, typer.Option("--multi-label", help="Score each label by itself.")] = False,
     top_k: Annotated[int, typer.Option(min=0, help="Labels shown per file; 0 for all.")] = 3,
     truncation: TruncationOption = None,
@@ -89,6 +91,8 @@ def classify(
         options.update(multi_label=multi_label, top_k=top_k or None)
         if template:
             options["hypothesis_template"] = template
+        if domain_vector is not None:
+            options["domain_vector"] = domain_vector
         paths = find_audio(files)
         if not paths:
             raise ValueError("There are no audio files in the folders given.")
@@ -176,6 +180,7 @@ def search(
         _write(results(), output_format, "query", "file")
 
 
+app.command()(adapt)
 app.command()(caption)
 app.command()(ask)
 app.command()(difference)

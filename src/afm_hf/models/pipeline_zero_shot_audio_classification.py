@@ -20,8 +20,10 @@ from transformers.pipelines.pt_utils import PipelineIterator
 from transformers.utils import logging
 
 from .audio_utils import AudioDecodeError, describe_source, load_audio
+from .domain_vector_afm import DomainVector, as_domain_vector, text_fingerprint
 from .feature_extraction_afm import TRUNCATIONS
 from .pipeline_audio_inputs import as_inputs, collate_features, load_batches
+from .prompted_labels_afm import embed_with_vector
 
 logger = logging.get_logger(__name__)
 
@@ -70,7 +72,9 @@ class ZeroShotAudioClassificationPipeline(Pipeline):
                 The labels; a string is cut at its commas.
             hypothesis_template (`str` or `list[str]`, *optional*, defaults to `"This is a sound of {}."`):
                 The sentence that a label is put into, at `{}`. Of several, the mean of the normalised embeddings is
-                taken.
+                taken. With a `domain_vector` its own template is the default.
+            domain_vector ([`DomainVector`] or path of its file, *optional*):
+                What test-time adaptation has learned; `None` does without, also where the pipeline was made with one.
             multi_label (`bool`, *optional*, defaults to `False`):
                 Score each label by itself (a sigmoid of its logit), instead of all against each other (softmax).
             top_k (`int`, *optional*): How many of the best labels to return; all if not given.
@@ -129,6 +133,7 @@ class ZeroShotAudioClassificationPipeline(Pipeline):
 
     def _sanitize_parameters(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         known = {"candidate_labels", "hypothesis_template", "multi_label", "top_k", "sampling_rate", "truncation"}
+        known |= {"domain_vector"}
         unknown = kwargs.keys() - known
         if unknown:
             logger.warning(f"Ignoring the unknown arguments {sorted(unknown)}; known are {sorted(known)}.")
@@ -139,6 +144,8 @@ class ZeroShotAudioClassificationPipeline(Pipeline):
             forward["candidate_labels"] = postprocess["candidate_labels"] = as_labels(kwargs["candidate_labels"])
         if kwargs.get("hypothesis_template") is not None:
             forward["hypothesis_template"] = as_templates(kwargs["hypothesis_template"])
+        if "domain_vector" in kwargs:
+            forward["domain_vector"] = as_domain_vector(kwargs["domain_vector"])
         if postprocess.get("top_k") is not None and postprocess["top_k"] < 1:
             raise ValueError(f"`top_k` is {postprocess['top_k']}; expected 1 or more, or None for all labels.")
         return preprocess, forward, postprocess
@@ -151,12 +158,16 @@ class ZeroShotAudioClassificationPipeline(Pipeline):
         self,
         model_inputs: Mapping[str, Any],
         candidate_labels: tuple[str, ...],
-        hypothesis_template: tuple[str, ...] = (DEFAULT_TEMPLATE,),
+        hypothesis_template: tuple[str, ...] | None = None,
+        domain_vector: DomainVector | None = None,
     ) -> dict[str, torch.Tensor]:
+        hypothesis_template = hypothesis_template or (domain_vector.template if domain_vector else DEFAULT_TEMPLATE,)
         scale = logit_scale(self.model)
         if scale is None:
+            if domain_vector is not None:
+                raise ValueError(f"A domain vector needs a ClapAfmModel; this is a {type(self.model).__name__}.")
             return {"logits": self._forward_whole(model_inputs, candidate_labels, hypothesis_template)}
-        texts = self.label_embeddings(candidate_labels, hypothesis_template)  # (labels, dim)
+        texts = self.label_embeddings(candidate_labels, hypothesis_template, domain_vector)  # (labels, dim)
         audio = embed_audio(self.model, model_inputs)  # (batch, dim)
         # fp32: at a scale of up to 100, half precision would swap close labels.
         return {"logits": scale.float().exp() * audio @ texts.to(audio.device).t()}  # (batch, labels)
@@ -186,30 +197,48 @@ class ZeroShotAudioClassificationPipeline(Pipeline):
         ranked = sorted(zip(scores, candidate_labels, strict=True), key=lambda pair: -pair[0])
         return [{"score": score, "label": label} for score, label in ranked[:top_k]]
 
-    def label_embeddings(self, labels: tuple[str, ...], templates: tuple[str, ...]) -> torch.Tensor:
-        """Embeddings of labels in templates, float32 `(labels, dim)`, L2-normalised.
+    def label_embeddings(
+        self, labels: tuple[str, ...], templates: tuple[str, ...], domain_vector: DomainVector | None = None
+    ) -> torch.Tensor:
+        """Embeddings of labels in templates, under a domain vector, float32 `(labels, dim)`, L2-normalised.
 
         They are remembered for as long as the weights stay the same.
         """
-        key = (labels, templates, self._text_side_version())
+        key = (labels, templates, domain_vector and domain_vector.key(), self._text_side_version())
         if key not in self._label_cache:
-            self._label_cache[key] = self._encode_labels(labels, templates)
+            more = () if domain_vector is None else (domain_vector,)
+            self._label_cache[key] = self._encode_labels(labels, templates, *more)
             while len(self._label_cache) > CACHED_LABEL_SETS:
                 self._label_cache.popitem(last=False)
         self._label_cache.move_to_end(key)
         return self._label_cache[key]
 
-    def _encode_labels(self, labels: tuple[str, ...], templates: tuple[str, ...]) -> torch.Tensor:
+    def _encode_labels(
+        self, labels: tuple[str, ...], templates: tuple[str, ...], domain_vector: DomainVector | None = None
+    ) -> torch.Tensor:
         """The embeddings of the labels, float32 `(labels, dim)`, L2-normalised.
 
         Subclasses may do it otherwise; what else their result depends on belongs into `_text_side_version`.
         """
-        texts = [template.format(label) for template in templates for label in labels]
-        embeddings = embed_texts(self.model, self.tokenizer, texts)
+        if domain_vector is None:
+            texts = [template.format(label) for template in templates for label in labels]
+            embeddings = embed_texts(self.model, self.tokenizer, texts)
+        else:
+            domain_vector.check(self.model, self._fingerprint())
+            embed = partial(embed_with_vector, self.model, self.tokenizer, labels, domain_vector)
+            embeddings = torch.cat([embed(template) for template in templates])
         if len(templates) == 1:
             return embeddings
         mean = embeddings.view(len(templates), len(labels), -1).mean(dim=0)  # -> (labels, dim)
         return F.normalize(mean, dim=-1)
+
+    def _fingerprint(self) -> str:
+        """The model's fingerprint, remembered for as long as its text side stays the same."""
+        version = self._text_side_version()
+        known: tuple[Any, str] | None = getattr(self, "_known_fingerprint", None)
+        if known is None or known[0] != version:
+            known = self._known_fingerprint = (version, text_fingerprint(self.model))
+        return known[1]
 
     def _text_side_version(self) -> tuple[Any, ...]:
         """Differs whenever the text side has changed: other tensors, other dtype or device, values written in place."""
