@@ -1,6 +1,6 @@
 """An untrained tiny CLAPCAP, Pengi, Mellow or ADIFF with the ear of clap-tiny, to try training recipes on.
 
-    python examples/fresh_prefix_lm.py --architecture adiff --sounds examples/sounds --output adiff-fresh
+    python examples/fresh_prefix_lm.py --architecture adiff --data examples/sounds --output adiff-fresh
 
 The language model is a GPT-2 of two layers with a byte-level BPE of the folder's captions. For real training begin with
 a converted checkpoint, or give the config of your architecture a real language model and encoder.
@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from evaluate_tiny_clap import read_metadata
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoModel, AutoProcessor, GPT2Config, PreTrainedTokenizerFast
 
 import afm_hf
+from afm_hf.data import read_audio_folder
 
 END, PAD, AUDIO = "<|endoftext|>", "<|pad|>", "<|audio|>"
 NAMES = {
@@ -42,15 +42,14 @@ def make_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
     return made
 
 
-def build(architecture: str, texts: list[str]) -> tuple[Any, Any]:
-    """The untrained model, with clap-tiny's audio tower, and its processor."""
+def build(architecture: str, texts: list[str], width: int = 64, layers: int = 2) -> tuple[Any, Any]:
+    """The untrained model, with clap-tiny's audio tower and a GPT-2 of `width` and `layers`, and its processor."""
     clap = AutoModel.from_pretrained(afm_hf.bundled_model())
     front = AutoProcessor.from_pretrained(afm_hf.bundled_model()).feature_extractor.to_dict()
     tokenizer = make_tokenizer(texts)
     end, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
-    text = GPT2Config(
-        vocab_size=len(tokenizer), n_positions=160, n_embd=64, n_layer=2, n_head=4, bos_token_id=end, eos_token_id=end
-    )
+    shape = {"n_embd": width, "n_layer": layers, "n_head": max(4, width // 64)}
+    text = GPT2Config(vocab_size=len(tokenizer), n_positions=160, bos_token_id=end, eos_token_id=end, **shape)
     sizes: dict[str, Any] = {"prefix_length": 4, "mapper_layers": 1, "mapper_heads": 4, "projection_dim": 384}
     audio = clap.config.audio_config.encoder_config.to_dict()
     if architecture == "mellow":  # hears class probabilities, here of classes of its own
@@ -76,11 +75,12 @@ def build(architecture: str, texts: list[str]) -> tuple[Any, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--architecture", choices=sorted(NAMES), required=True)
-    parser.add_argument("--sounds", type=Path, required=True, help="folder with metadata.csv, for the words")
+    parser.add_argument("--data", type=Path, required=True, help="folder with metadata.csv, for the words")
     parser.add_argument("--output", type=Path, required=True)
     arguments = parser.parse_args()
     torch.manual_seed(0)
-    model, processor = build(arguments.architecture, [row["caption"] for row in read_metadata(arguments.sounds)])
+    data, _ = read_audio_folder(arguments.data, check="none")
+    model, processor = build(arguments.architecture, [text for texts in data["captions"] for text in texts])
     model.save_pretrained(arguments.output)
     processor.save_pretrained(arguments.output)
     print(f"{arguments.output}: {sum(p.numel() for p in model.parameters()) / 1e6:.1f} M parameters")

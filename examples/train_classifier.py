@@ -1,35 +1,33 @@
 """A classifier on CLAP's audio encoder with `Trainer`: the papers' linear probe, three-layer probe and fine-tuning.
 
-    python examples/train_classifier.py --sounds examples/sounds --output_dir probe --num_train_epochs 30
-    python examples/train_classifier.py --sounds examples/sounds --output_dir tuned --freeze false --learning_rate 1e-4
+    python examples/train_classifier.py --data examples/sounds --output_dir probe --num_train_epochs 30
+    python examples/train_classifier.py --data examples/sounds --output_dir tuned --freeze false --learning_rate 1e-4
+    python examples/train_classifier.py --dataset esc50 --data ESC-50-master --eval_split 1 --split 2,3,4,5
 
 `--layers 1` and `3` with a frozen encoder are `Freeze_L1` and `Freeze_L3` of the first CLAP paper (arXiv 2206.04769,
-section 3.3: Adam, 1e-3, 30 epochs), `--freeze false` is fine-tuning (1e-4). The folder holds `metadata.csv`
-(`file_name`, `label`); of every label with at least two clips one in four, and at least one, is for evaluation. All
-arguments of `TrainingArguments` work; a run that was stopped goes on from its last checkpoint. Settings may also come
-from a file: `python examples/train_classifier.py settings.yaml`.
+section 3.3: Adam, 1e-3, 30 epochs), `--freeze false` is fine-tuning (1e-4). The data has `label`, or `labels` where
+clips have several; `--dataset` and what goes with it is in recipes.py. Labels that are nowhere in training are left out
+of evaluation, and labels of a single clip of both. All arguments of `TrainingArguments` work; a run that was stopped
+goes on from its newest complete checkpoint. Settings may also come from a file: `train_classifier.py settings.yaml`.
 """
 
-import random
-import sys
-from collections import defaultdict
+from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
-from evaluate_tiny_clap import read_metadata
-from transformers import AutoFeatureExtractor, HfArgumentParser, Trainer, TrainingArguments
-from transformers.trainer_utils import EvalPrediction, get_last_checkpoint
+from recipes import DataArguments, parse, read_parts, train_and_report
+from transformers import AutoFeatureExtractor, Trainer, TrainingArguments
+from transformers.trainer_utils import EvalPrediction
 
 from afm_hf import ClapAfmForAudioClassification, bundled_model
+from afm_hf.training.collators import LabelCollator
 
 
 @dataclass
 class ProbeArguments:
-    """What is trained, on what."""
+    """What is trained."""
 
-    sounds: str = field(metadata={"help": "folder with metadata.csv (file_name, label)"})
     model: str = field(default="clap-tiny", metadata={"help": "folder, Hub id, or clap-tiny"})
     layers: int = field(default=1, metadata={"help": "layers of the classifier: 1 or 3"})
     freeze: bool = field(default=True, metadata={"help": "whether the encoder stays as it is"})
@@ -49,72 +47,59 @@ class ProbeTrainingArguments(TrainingArguments):
     report_to: str = "none"
 
 
-def split(rows: list[dict], seed: int) -> tuple[list[dict], list[dict]]:
-    """Rows for training and for evaluation; labels with a single clip are left out."""
-    by_label = defaultdict(list)
-    for row in rows:
-        by_label[row["label"]].append(row)
-    train: list[dict] = []
-    evaluation: list[dict] = []
-    generator = random.Random(seed)
-    for _, clips in sorted(by_label.items()):
-        if len(clips) < 2:
-            continue
-        generator.shuffle(clips)
-        held = max(1, len(clips) // 4)
-        evaluation += clips[:held]
-        train += clips[held:]
-    return train, evaluation
+def usable(train: Any, evaluation: Any) -> tuple[Any, Any, list[str]]:
+    """The parts without the labels that cannot be both learned and tested, and all labels in order."""
+    names = [name for name in ("label", "labels") if name in train.column_names]
+    if not names:
+        raise ValueError(f"The data set has the columns {', '.join(train.column_names)}, but no labels.")
+    parts = [[[one] if isinstance(one, str) else one for one in part[names[0]]] for part in (train, evaluation)]
+    counts = Counter(label for row in parts[0] for label in row)
+    tested = {label for row in parts[1] for label in row}
+    learned = {label for label, count in counts.items() if count > 1 or label in tested}
+    kept = []
+    for part, rows in zip((train, evaluation), parts, strict=True):
+        kept.append(part.select([index for index, row in enumerate(rows) if set(row) <= learned]))
+        if left_out := len(part) - len(kept[-1]):
+            print(f"{left_out} of {len(part)} clips left out: a label of theirs has a single clip or is not learned")
+    return *kept, sorted(learned)
 
 
 def metrics(prediction: EvalPrediction) -> dict[str, float]:
-    """Top-1 accuracy, over clips and as a mean over labels."""
-    right = prediction.predictions.argmax(-1) == prediction.label_ids
-    macro = [right[prediction.label_ids == label].mean() for label in np.unique(prediction.label_ids)]
-    return {"accuracy": float(right.mean()), "macro_accuracy": float(np.mean(macro))}
+    """Top-1 accuracy, over clips and as a mean over labels; of clips with several labels, how often the top is one."""
+    top, truth = prediction.predictions.argmax(-1), prediction.label_ids
+    if truth.ndim == 2:
+        return {"top_is_right": float(truth[np.arange(len(top)), top].mean())}
+    macro = [(top == truth)[truth == label].mean() for label in np.unique(truth)]
+    return {"accuracy": float((top == truth).mean()), "macro_accuracy": float(np.mean(macro))}
 
 
 def main() -> None:
-    parser = HfArgumentParser((ProbeArguments, ProbeTrainingArguments), description=__doc__)
-    if len(sys.argv) == 2 and sys.argv[1].endswith((".yaml", ".yml")):
-        probe, arguments = parser.parse_yaml_file(sys.argv[1])
-    else:
-        probe, arguments = parser.parse_args_into_dataclasses()
-    folder = bundled_model(probe.model) if probe.model == "clap-tiny" else probe.model
-    train, evaluation = split(read_metadata(Path(probe.sounds)), arguments.seed)
-    labels = sorted({row["label"] for row in train})
+    settings, source, arguments = parse(ProbeArguments, DataArguments, ProbeTrainingArguments)
+    folder = bundled_model(settings.model) if settings.model == "clap-tiny" else settings.model
+    train, evaluation, labels = usable(*read_parts(source, arguments.seed))
     print(f"{len(train)} clips for training, {len(evaluation)} for evaluation, {len(labels)} labels")
 
     extractor = AutoFeatureExtractor.from_pretrained(folder)
+    several = {"problem_type": "multi_label_classification"} if "labels" in train.column_names else {}
     model = ClapAfmForAudioClassification.from_pretrained(
         folder,
-        classifier_layers=probe.layers,
+        classifier_layers=settings.layers,
         id2label=dict(enumerate(labels)),
         label2id={label: index for index, label in enumerate(labels)},
+        **several,
     )
-    if probe.freeze:
+    if settings.freeze:
         model.freeze_audio_encoder()
-
-    def collate(rows: list[dict]) -> dict[str, torch.Tensor]:
-        features = extractor([Path(probe.sounds) / row["file_name"] for row in rows], return_tensors="pt")
-        return {**features, "labels": torch.tensor([labels.index(row["label"]) for row in rows])}
-
     trainer = Trainer(
         model,
         arguments,
+        LabelCollator(extractor, labels, seed=arguments.seed),
         train_dataset=train,
         eval_dataset=evaluation,
-        data_collator=collate,
         processing_class=extractor,
         compute_metrics=metrics,
     )
-    before = trainer.evaluate()
-    last = get_last_checkpoint(arguments.output_dir) if Path(arguments.output_dir).is_dir() else None
-    trainer.train(resume_from_checkpoint=last)
-    after = trainer.evaluate()
-    trainer.save_model()
-    for name in ("eval_loss", "eval_accuracy", "eval_macro_accuracy"):
-        print(f"{name}: {before[name]:.3f} -> {after[name]:.3f}")
+    train_and_report(trainer)
 
 
 if __name__ == "__main__":

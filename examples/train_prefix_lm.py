@@ -1,29 +1,30 @@
 """Training of the models that answer in words (CLAPCAP, Pengi, Mellow, ADIFF) with `Trainer` and PEFT.
 
-    python examples/fresh_prefix_lm.py --architecture pengi --sounds examples/sounds --output pengi-fresh
-    python examples/train_prefix_lm.py --model pengi-fresh --sounds examples/sounds --output_dir pengi --max_steps 60
+    python examples/fresh_prefix_lm.py --architecture pengi --data examples/sounds --output pengi-fresh
+    python examples/train_prefix_lm.py --model pengi-fresh --data examples/sounds --output_dir pengi --max_steps 60
+    python examples/train_prefix_lm.py --model mellow --dataset reasonaqa --data train.json --eval_data val.json
     python examples/train_prefix_lm.py examples/configs/adiff_stage2.yaml
-    torchrun --nproc_per_node 2 examples/train_prefix_lm.py --model pengi-fresh --sounds examples/sounds --use_cpu
+    torchrun --nproc_per_node 2 examples/train_prefix_lm.py --model pengi-fresh --data examples/sounds --use_cpu
 
 `--train` says which parts learn: `audio` (the encoder; otherwise it really stands still), `prefix` (projections and
 mappers), `language_model`. `--train prefix` alone is prefix tuning, all three are full fine-tuning; `--lora_r 8
---lora_alpha 16` puts LoRA on the attention of a language model that is not in `--train`. Data is `--sounds`, a folder
-with `metadata.csv`, of which captions or (for models with two clips) differences are made, or `--data`, a JSON list of
-rows `{"audio", "audio2", "prompt", "answer"}`. All arguments of `TrainingArguments` work; settings may come from a YAML
-or JSON file; a run that was stopped goes on from its newest complete checkpoint.
+--lora_alpha 16` puts LoRA on the attention of a language model that is not in `--train`. `--dataset` and what goes with
+it is in recipes.py; of data with captions and no questions, captions or (for models with two clips) differences are
+made. All arguments of `TrainingArguments` work; settings may come from a YAML or JSON file; a run that was stopped goes
+on from its newest complete checkpoint.
 """
 
-import json
 import random
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from evaluate_tiny_clap import read_metadata
-from train_clap import hold_out, parse, train_and_report
+from recipes import DataArguments, Rows, parse, read_parts, train_and_report
 from transformers import AutoModelForMultimodalLM, AutoProcessor, Trainer, TrainingArguments
 
 import afm_hf  # noqa: F401  (the Auto classes learn of the models)
+from afm_hf.data import PromptSampler
 from afm_hf.training.collators import PrefixLMCollator
 from afm_hf.training.freezing import freeze
 
@@ -33,17 +34,15 @@ CAPTION, DIFFERENCE = "generate audio caption", "explain the difference in few w
 
 @dataclass
 class PrefixLMArguments:
-    """What is trained, on what."""
+    """What is trained."""
 
     model: str = field(metadata={"help": "folder or Hub id"})
-    sounds: str | None = field(default=None, metadata={"help": "folder with metadata.csv (file_name, caption)"})
-    data: str | None = field(default=None, metadata={"help": "JSON list of rows; paths are relative to its folder"})
     train: list[str] = field(default_factory=lambda: ["prefix"], metadata={"help": f"what learns, of {PARTS}"})
     lora_r: int = field(default=0, metadata={"help": "rank of LoRA on the language model; 0 for none"})
     lora_alpha: float = field(default=16, metadata={"help": "LoRA's scale; the papers' pairs are (8, 16), (256, 512)"})
     position_captions: bool = field(default=True, metadata={"help": "ADIFF's extra task: caption one of two"})
     random_second_audio: bool = field(default=False, metadata={"help": "another clip beside single ones, as Mellow"})
-    held_out: float = field(default=0.25, metadata={"help": "share of the clips for evaluation"})
+    paraphrase: bool = field(default=False, metadata={"help": "prompts in many wordings, as Mellow's and ADIFF's"})
 
 
 @dataclass
@@ -63,45 +62,53 @@ class PrefixLMTrainingArguments(TrainingArguments):
     report_to: str = "none"
 
 
-def captions(clips: list[dict[str, Any]], reads_prompt: bool) -> list[dict[str, Any]]:
-    """Rows with one clip."""
-    prompt = {"prompt": CAPTION} if reads_prompt else {}
-    return [{"audio": clip["audio"], "answer": clip["caption"].lower(), **prompt} for clip in clips]
-
-
-def differences(clips: list[dict[str, Any]], position_captions: bool, seed: int) -> list[dict[str, Any]]:
+def differences(data: Any, position_captions: bool, sampler: PromptSampler) -> list[dict[str, Any]]:
     """Rows with two clips: each clip with another one, and what the two are."""
-    generator, rows = random.Random(seed), []
-    for clip in clips:
-        other = generator.choice([one for one in clips if one is not clip])
-        pair = {"audio": clip["audio"], "audio2": other["audio"]}
-        first, second = clip["caption"].lower().rstrip("."), other["caption"].lower().rstrip(".")
-        rows.append({**pair, "prompt": DIFFERENCE, "answer": f"in the first {first}, in the second {second}."})
-        if position_captions:
-            rows.append({**pair, "prompt": "caption the first audio", "answer": f"the audio 1 is: {first}."})
-            rows.append({**pair, "prompt": "caption the second audio", "answer": f"the audio 2 is: {second}."})
+    generator, rows = random.Random(sampler.seed), []
+    for index, clip in enumerate(data):
+        other = data[generator.choice([number for number in range(len(data)) if number != index])]
+        texts = {"caption1": clip["captions"][0].lower(), "caption2": other["captions"][0].lower()}
+        row = {"audio": clip["audio"], "audio2": other["audio"], "source": clip["source"], **texts}
+        first, second = (text.rstrip(".") for text in texts.values())
+        rows.append(
+            {
+                **row,
+                "prompt": sampler(DIFFERENCE, row["source"]),
+                "answer": f"in the first {first}, in the second {second}.",
+            }
+        )
+        for which in ("first", "second") if position_captions else ():
+            question = sampler.position(row, which)
+            rows.append({**row, **question, "answer": question["answer"].lower()})
     return rows
 
 
-def read_rows(settings: PrefixLMArguments, processor: Any, seed: int) -> tuple[list[dict], list[dict]]:
-    """Rows for training and for evaluation, of different clips."""
-    if (settings.sounds is None) == (settings.data is None):
-        raise ValueError("Give either `--sounds` or `--data`.")
-    if settings.data is not None:
-        folder, rows = Path(settings.data).parent, json.loads(Path(settings.data).read_text(encoding="utf-8"))
-        for row in rows:
-            row |= {name: str(folder / row[name]) for name in ("audio", "audio2") if row.get(name)}
-        return hold_out(rows, settings.held_out, seed)
-    clips = [
-        {**row, "audio": str(Path(settings.sounds or "") / row["file_name"])}
-        for row in read_metadata(Path(settings.sounds or ""))
-    ]
-    parts = hold_out(clips, settings.held_out, seed)
+def reworded(row: dict[str, Any], sampler: PromptSampler) -> dict[str, Any]:
+    """The row with its prompt in a wording of the sampler's."""
+    return {**row, "prompt": sampler(row["prompt"], row["source"])} if row.get("prompt") else row
+
+
+def captioned(row: dict[str, Any], prompt: str | None) -> dict[str, Any]:
+    """A row with one clip, whose captions are answers."""
+    made = {"audio": row["audio"], "answer": [text.lower() for text in row["captions"]]}
+    return made if prompt is None else {**made, "prompt": prompt}
+
+
+def make_rows(data: Any, settings: PrefixLMArguments, processor: Any, seed: int) -> Any:
+    """Rows with prompts and answers: those of the data set, or made of its captions."""
+    names = data.column_names
+    sampler = PromptSampler(seed, canonical_share=0.25 if settings.paraphrase else 1.0)
+    if "answer" in names:
+        if "audio2" in names and processor.clips_per_example == 1:
+            alone = [index for index, clip in enumerate(data["audio2"]) if clip is None]
+            print(f"{len(data) - len(alone)} rows with two clips left out: {type(processor).__name__} takes one")
+            data = data.select(alone)
+        return Rows(data, partial(reworded, sampler=sampler))
+    if "captions" not in names:
+        raise ValueError(f"The data set has the columns {', '.join(names)}; expected `answer` or captions.")
     if processor.clips_per_example == 2 and not settings.random_second_audio:
-        train, evaluation = (differences(part, settings.position_captions, seed) for part in parts)
-    else:
-        train, evaluation = (captions(part, hasattr(processor, "prompt_length")) for part in parts)
-    return train, evaluation
+        return differences(data, settings.position_captions, sampler)
+    return Rows(data, partial(captioned, prompt=CAPTION if hasattr(processor, "prompt_length") else None))
 
 
 def choose_what_learns(model: Any, settings: PrefixLMArguments) -> Any:
@@ -130,10 +137,11 @@ def choose_what_learns(model: Any, settings: PrefixLMArguments) -> Any:
 
 
 def main() -> None:
-    settings, arguments = parse(PrefixLMArguments, PrefixLMTrainingArguments)
+    settings, source, arguments = parse(PrefixLMArguments, DataArguments, PrefixLMTrainingArguments)
     processor = AutoProcessor.from_pretrained(settings.model)
     model = choose_what_learns(AutoModelForMultimodalLM.from_pretrained(settings.model), settings)
-    train, evaluation = read_rows(settings, processor, arguments.seed)
+    parts = read_parts(source, arguments.seed)
+    train, evaluation = (make_rows(part, settings, processor, arguments.seed) for part in parts)
     learning = sum(p.numel() for p in model.parameters() if p.requires_grad)
     print(f"{len(train)} rows for training, {len(evaluation)} for evaluation, {learning} parameters learn")
     collator = PrefixLMCollator(processor, random_second_audio=settings.random_second_audio, seed=arguments.seed)

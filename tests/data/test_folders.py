@@ -164,3 +164,13 @@ def test_a_column_that_only_later_rows_have_is_not_lost_silently(tmp_path):
     (tmp_path / "metadata.jsonl").write_text('{"file_name": "a.wav"}\n{"file_name": "a.wav", "label": "x"}\n')
     with pytest.raises(ValueError, match=r"metadata\.jsonl:2 has the column label"):
         read_audio_folder(tmp_path)
+
+
+def test_decoding_in_threads_finds_what_a_stream_finds_one_by_one(folder):
+    (folder / "cat.wav").write_bytes((folder / "dog.wav").read_bytes()[:60])  # a header, and hardly any sound
+    data, report = read_audio_folder(folder, check="decode", num_threads=3)
+    stream, one_by_one = read_audio_folder(folder, check="decode", streaming=True)
+    assert [row["source"] for row in stream] == data["source"][:]
+    assert report.to_dict() == one_by_one.to_dict() and report.broken
+    with pytest.raises(ValueError, match="`num_threads` is 0"):
+        read_audio_folder(folder, check="decode", num_threads=0)

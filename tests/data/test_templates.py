@@ -26,7 +26,7 @@ def test_every_template_has_a_prompt_and_a_source():
 def test_paraphrases_are_many_different_and_belong_to_one_task(name):
     templates = load_templates(name)
     every = [text for template in templates.values() for text in [template["prompt"], *template["paraphrases"]]]
-    assert all(len(template["paraphrases"]) >= 20 for template in templates.values())
+    assert all(len(template["paraphrases"]) >= 30 for template in templates.values())
     assert max(Counter(every).values()) == 1 and all(text == text.strip().lower() for text in every)
 
 
@@ -49,6 +49,13 @@ def test_draws_depend_on_seed_and_row_alone():
     known = load_templates("differences")["detailed"]
     assert set(drawn) == {known["prompt"], *known["paraphrases"]}
     assert 60 < drawn.count(prompt) < 140  # a quarter
+
+
+@pytest.mark.parametrize("task", ["caption", "primary-sound", "difference-concise", "difference-detailed"])
+def test_mellow_is_asked_in_many_ways(task):
+    prompt = prompts("mellow")[task]
+    drawn = {PromptSampler(canonical_share=0)(prompt, str(row)) for row in range(400)}
+    assert len(drawn) >= 30 and prompt not in drawn and all(text == text.strip().lower() for text in drawn)
 
 
 def test_the_canonical_share():

@@ -8,7 +8,7 @@ from prefix_models import RATE, clips, tiny_processor
 from tiny_models import clap_parts, write_tones
 
 from afm_hf import AudioDecodeError, ClapAfmProcessor
-from afm_hf.training.collators import ClapCollator, PrefixLMCollator
+from afm_hf.training.collators import ClapCollator, LabelCollator, PrefixLMCollator
 
 
 def clap_processor():
@@ -157,3 +157,16 @@ def test_a_pair_with_a_broken_second_clip_is_left_out(pair_processor, broken):
     rows[0]["audio2"] = broken[0]["audio"]
     collator = PrefixLMCollator(pair_processor, sampling_rate=RATE)
     assert len(collator(rows)["input_ids"]) == 1 and collator.left_out == 1
+
+
+def test_labels_are_indices_or_zeros_and_ones_and_broken_clips_leave_no_label(rows, broken):
+    collator = LabelCollator(clap_processor(), ["dog", "rain", "wind"])
+    named = [{"audio": row["audio"], "label": label} for row, label in zip(rows, ["wind", "dog"], strict=False)]
+    batch = collator([named[0], {**broken[0], "label": "rain"}, named[1]])
+    assert batch["labels"].tolist() == [2, 0] and len(batch["input_features"]) == 2 and collator.left_out == 1
+    several = collator([{"audio": rows[0]["audio"], "labels": ["dog", "wind"]}, {**rows[1], "labels": []}])
+    assert several["labels"].tolist() == [[1.0, 0.0, 1.0], [0.0, 0.0, 0.0]]
+    with pytest.raises(ValueError, match="'cat', which is none of the 3"):
+        collator([{**rows[0], "label": "cat"}])
+    with pytest.raises(ValueError, match="only 1 are different"):
+        LabelCollator(clap_processor(), ["dog", "dog"])

@@ -31,7 +31,7 @@ def plain(frozen=None, dropout=False):
 
 
 @pytest.mark.parametrize("frozen", [None, "audio_model", "text_model"])
-@pytest.mark.parametrize("chunk", [None, 1, 4, 6, 100])
+@pytest.mark.parametrize("chunk", [None, 4, 100])
 def test_one_process_computes_the_loss_of_the_whole_batch(frozen, chunk):
     model = still_clap()
     if frozen:

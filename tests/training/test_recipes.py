@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("accelerate")
 ROOT = Path(__file__).parents[2]
 QUIET = ["--disable_tqdm", "true", "--eval_strategy", "no", "--save_strategy", "no"]
-COMMON = ["--sounds", "examples/sounds", "--use_cpu", *QUIET]
+COMMON = ["--data", "examples/sounds", "--use_cpu", *QUIET]
 
 
 def run(*command, two=False):
@@ -40,6 +40,6 @@ def test_contrastive_training_lowers_the_held_out_loss(two, tmp_path):
 @pytest.mark.parametrize("two", [False, True], ids=["one process", "two processes"])
 def test_prefix_lm_training_lowers_the_held_out_loss(two, tmp_path):
     fresh = tmp_path / "fresh"
-    run("examples/fresh_prefix_lm.py", "--architecture", "pengi", "--sounds", "examples/sounds", "--output", fresh)
+    run("examples/fresh_prefix_lm.py", "--architecture", "pengi", "--data", "examples/sounds", "--output", fresh)
     settings = ["--max_steps", 20, "--model", fresh, "--output_dir", tmp_path / "run"]
     assert falls(run("examples/train_prefix_lm.py", *COMMON, *settings, two=two))

@@ -23,6 +23,7 @@ def read_audiocaps(
     audio_dir: str | os.PathLike[str] | None = None,
     check: str = "header",
     streaming: bool = False,
+    num_threads: int | None = None,
 ) -> tuple[Any, ReadReport]:
     """
     Reads `{split}.csv` of AudioCaps: one row a clip, with all its `captions`, `youtube_id` and `start_time` (s).
@@ -38,6 +39,7 @@ def read_audiocaps(
         check: `"none"`, `"exists"`, `"header"` or `"decode"`: how far the clips are looked at.
         streaming: Whether to make rows only while the data set is iterated; the CSV is read as a whole all the same, as
             the captions of a clip need not stand together.
+        num_threads: Threads that decode, with `check="decode"`; by default one per core.
 
     Raises:
         ValueError: if something is missing (with where to get it) or the file is not that of AudioCaps.
@@ -63,4 +65,4 @@ def read_audiocaps(
             yield Example(rows[0].source, names, columns=columns)
 
     source = Source(table.name, ["captions", "youtube_id", "start_time"], examples, AUDIOCAPS)
-    return build(source, Path(audio_dir or root), check, streaming)
+    return build(source, Path(audio_dir or root), check, streaming, num_threads)

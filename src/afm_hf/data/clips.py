@@ -9,10 +9,12 @@ training part never stands in for one of the test part.
 import os
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import soundfile
+from tqdm.auto import tqdm
 
 from ..models.audio_utils import AudioDecodeError, load_audio
 
@@ -76,6 +78,30 @@ class ClipFolder:
         if path not in self._faults:
             self._faults[path] = _fault(path, self.check)
         return self._faults[path]
+
+    def decode_all(self, clips: Iterable[Sequence[str]], num_threads: int | None = None) -> None:
+        """
+        Decodes each clip that is there, once, with a progress bar; [`fault`] then knows about it.
+
+        In threads, for decoders let go of Python's lock.
+
+        Args:
+            clips: Names that each may have, as for [`find`].
+            num_threads: How many at a time; by default one per core.
+
+        Raises:
+            ValueError: for less than one thread.
+        """
+        count = (os.cpu_count() or 1) if num_threads is None else num_threads
+        if count < 1:
+            raise ValueError(f"`num_threads` is {num_threads}; expected 1 or more.")
+        found = (self.find(names)[0] for names in clips)
+        paths = list(dict.fromkeys(path for path in found if path is not None and path not in self._faults))
+        with ThreadPoolExecutor(count) as pool:
+            faults = pool.map(lambda path: _fault(path, "decode"), paths)
+            # `None`: only where somebody looks at the screen
+            for path, fault in zip(paths, tqdm(faults, "decoding", len(paths), unit="clip", disable=None), strict=True):
+                self._faults[path] = fault
 
     def _find(self, names: Sequence[str]) -> tuple[Path | None, str]:
         for name in names:
@@ -158,12 +184,8 @@ def _fault(path: Path, check: str) -> str:
     if check == "header":
         try:
             info = soundfile.info(str(path))
-        except (
-            OSError,
-            RuntimeError,
-            TypeError,
-            ValueError,
-        ):  # soundfile's own is a RuntimeError; TypeError for `.raw`
+        # soundfile's own is a RuntimeError; a TypeError comes for `.raw`
+        except (OSError, RuntimeError, TypeError, ValueError):
             # Another decoder may know the format.
             return _decode_fault(path, 1.0)
         return "no samples" if info.frames <= 0 else ""

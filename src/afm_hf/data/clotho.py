@@ -22,6 +22,7 @@ def read_clotho(
     audio_dir: str | os.PathLike[str] | None = None,
     check: str = "header",
     streaming: bool = False,
+    num_threads: int | None = None,
 ) -> tuple[Any, ReadReport]:
     """
     Reads `clotho_captions_{split}.csv` of Clotho 2: one row a clip, with its five `captions`.
@@ -32,6 +33,7 @@ def read_clotho(
         audio_dir: Folder of the clips, if they are not below `root`. A clip of another part is never taken.
         check: `"none"`, `"exists"`, `"header"` or `"decode"`: how far the clips are looked at.
         streaming: Whether to read only while the data set is iterated.
+        num_threads: Threads that decode, with `check="decode"`; by default one per core.
 
     Raises:
         ValueError: if something is missing (with where to get it) or the file is not Clotho's.
@@ -46,7 +48,7 @@ def read_clotho(
             yield Example(row.source, clotho_names(name, split), columns={"captions": captions})
 
     source = Source(table.name, ["captions"], examples, CLOTHO)
-    return build(source, Path(audio_dir or root), check, streaming)
+    return build(source, Path(audio_dir or root), check, streaming, num_threads)
 
 
 def clotho_names(name: str, split: str) -> list[str]:

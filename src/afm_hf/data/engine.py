@@ -65,7 +65,9 @@ class Source:
     origin: str = ""
 
 
-def build(source: Source, audio_dir: Path, check: str, streaming: bool) -> tuple[Any, ReadReport]:
+def build(
+    source: Source, audio_dir: Path, check: str, streaming: bool, num_threads: int | None = None
+) -> tuple[Any, ReadReport]:
     """
     Reads a data set.
 
@@ -74,6 +76,8 @@ def build(source: Source, audio_dir: Path, check: str, streaming: bool) -> tuple
         audio_dir: Folder of the clips.
         check: How far clips are looked at, see [`ClipFolder`].
         streaming: Whether to read while the data set is iterated, and nothing now.
+        num_threads: Threads that decode, with the check `"decode"`, which shows a progress bar; by default one per
+            core. A stream decodes in its own thread.
 
     Returns:
         A `datasets.Dataset` (`IterableDataset` if streaming) and the report, which fills up while a stream is read and
@@ -89,6 +93,8 @@ def build(source: Source, audio_dir: Path, check: str, streaming: bool) -> tuple
     if streaming:
         rows = _StreamedRows(source, clips, report)
         return datasets.IterableDataset.from_generator(rows, features=features), report
+    if check == "decode":
+        clips.decode_all((names for example in source.examples() for names in _clips_of(example)), num_threads)
     arrow = importlib.import_module("pyarrow")
     schema, chunks, chunk = features.arrow_schema, [], []
     for row in _rows(source, clips, report):
@@ -125,6 +131,11 @@ class _StreamedRows:
     def __call__(self) -> Iterator[dict[str, Any]]:
         self.report.clear()
         return _rows(self.source, self.clips, self.report)
+
+
+def _clips_of(example: Example) -> list[Sequence[str]]:
+    """The names of each clip whose row can be used otherwise."""
+    return [] if example.without_text else [names for names in (example.audio, example.audio2) if names]
 
 
 def _rows(source: Source, clips: ClipFolder, report: ReadReport) -> Iterator[dict[str, Any]]:

@@ -23,6 +23,7 @@ def read_entailment(
     *,
     check: str = "header",
     streaming: bool = False,
+    num_threads: int | None = None,
 ) -> tuple[Any, ReadReport]:
     """
     Reads `clotho_entailment_*.csv` or `audiocaps_entailment_*.csv`: three rows for each of the file.
@@ -35,6 +36,7 @@ def read_entailment(
         audio_dir: Folder above the clips; by default, the table's.
         check: `"none"`, `"exists"`, `"header"` or `"decode"`: how far the clips are looked at; each once.
         streaming: Whether to read only while the data set is iterated.
+        num_threads: Threads that decode, with `check="decode"`; by default one per core.
 
     Raises:
         ValueError: if something is missing (with where to get it) or the file is not that of Audio Entailment.
@@ -57,7 +59,7 @@ def read_entailment(
                 yield Example(row.source, names, columns=columns)
 
     source = Source(path.name, ["captions", "hypothesis", "label"], examples, ENTAILMENT)
-    return build(source, path.parent if audio_dir is None else Path(audio_dir), check, streaming)
+    return build(source, path.parent if audio_dir is None else Path(audio_dir), check, streaming, num_threads)
 
 
 def _names(row: TableRow, split: str) -> list[str]:

@@ -24,6 +24,7 @@ def read_table(
     caption_columns: Sequence[str] | None = None,
     check: str = "header",
     streaming: bool = False,
+    num_threads: int | None = None,
 ) -> tuple[Any, ReadReport]:
     """
     Reads a CSV, JSON Lines or JSON file of your own, one row a clip.
@@ -39,6 +40,7 @@ def read_table(
         caption_columns: Columns of captions, if they are called otherwise; blanks among several are left out.
         check: `"none"`, `"exists"`, `"header"` or `"decode"`: how far the clips are looked at.
         streaming: Whether to read only while the data set is iterated.
+        num_threads: Threads that decode, with `check="decode"`; by default one per core.
 
     Returns:
         The data set, and the report of what was left out.
@@ -68,11 +70,11 @@ def read_table(
             yield Example(row.source, [row.needed(audio)], [second] if second else [], values)
 
     source = Source(path.name, filled, examples)
-    return build(source, path.parent if audio_dir is None else Path(audio_dir), check, streaming)
+    return build(source, path.parent if audio_dir is None else Path(audio_dir), check, streaming, num_threads)
 
 
 def read_audio_folder(
-    root: str | os.PathLike[str], *, check: str = "header", streaming: bool = False
+    root: str | os.PathLike[str], *, check: str = "header", streaming: bool = False, num_threads: int | None = None
 ) -> tuple[Any, ReadReport]:
     """
     Reads a folder in the layout of Hugging Face's `audiofolder`: clips, and `metadata.csv` or `metadata.jsonl`.
@@ -85,7 +87,7 @@ def read_audio_folder(
     folder = Path(root)
     found = [name for name in METADATA if (folder / name).is_file()]
     if found:
-        return read_table(folder / found[0], check=check, streaming=streaming)
+        return read_table(folder / found[0], check=check, streaming=streaming, num_threads=num_threads)
     if not folder.is_dir():
         raise ValueError(f"There is no folder {folder}.")
     inner = sorted(path.parent.name for name in METADATA for path in folder.glob(f"*/{name}"))
@@ -98,7 +100,7 @@ def read_audio_folder(
 
 
 def read_label_folders(
-    root: str | os.PathLike[str], *, check: str = "header", streaming: bool = False
+    root: str | os.PathLike[str], *, check: str = "header", streaming: bool = False, num_threads: int | None = None
 ) -> tuple[Any, ReadReport]:
     """
     Reads a folder with one folder of clips for each label: `root/dog barking/1.wav`.
@@ -120,7 +122,7 @@ def read_label_folders(
             inside = path.relative_to(folder)
             yield Example(str(inside), [str(inside)], columns={"label": inside.parts[0].replace("_", " ")})
 
-    return build(Source(folder.name, ["label"], examples), folder, check, streaming)
+    return build(Source(folder.name, ["label"], examples), folder, check, streaming, num_threads)
 
 
 def _check_columns(row: TableRow, columns: Sequence[str]) -> None:

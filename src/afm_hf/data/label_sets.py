@@ -22,6 +22,7 @@ def read_esc50(
     *,
     check: str = "header",
     streaming: bool = False,
+    num_threads: int | None = None,
 ) -> tuple[Any, ReadReport]:
     """
     Reads ESC-50: `label` (`"dog"`, `"chirping birds"`), `label_id` (0 to 49), `fold` (1 to 5).
@@ -31,6 +32,7 @@ def read_esc50(
         folds: Folds to read; by default all. Use the official ones: clips of one recording share a fold.
         check: `"none"`, `"exists"`, `"header"` or `"decode"`: how far the clips are looked at.
         streaming: Whether to read only while the data set is iterated.
+        num_threads: Threads that decode, with `check="decode"`; by default one per core.
 
     Raises:
         ValueError: if something is missing (with where to get it) or the file is not that of ESC-50.
@@ -44,7 +46,13 @@ def read_esc50(
                     row.source, [f"audio/{row.needed('filename')}"], columns=_label(row, "category", "target")
                 )
 
-    return build(Source(table.name, ["label", "label_id", "fold"], examples, ESC50), table.parents[1], check, streaming)
+    return build(
+        Source(table.name, ["label", "label_id", "fold"], examples, ESC50),
+        table.parents[1],
+        check,
+        streaming,
+        num_threads,
+    )
 
 
 def read_urbansound8k(
@@ -53,6 +61,7 @@ def read_urbansound8k(
     *,
     check: str = "header",
     streaming: bool = False,
+    num_threads: int | None = None,
 ) -> tuple[Any, ReadReport]:
     """
     Reads UrbanSound8K: `label` (`"dog bark"`), `label_id` (0 to 9), `fold` (1 to 10).
@@ -62,6 +71,7 @@ def read_urbansound8k(
         folds: Folds to read; by default all. Use the official ones: clips of one recording share a fold.
         check: `"none"`, `"exists"`, `"header"` or `"decode"`: how far the clips are looked at.
         streaming: Whether to read only while the data set is iterated.
+        num_threads: Threads that decode, with `check="decode"`; by default one per core.
 
     Raises:
         ValueError: if something is missing (with where to get it) or the file is not that of UrbanSound8K.
@@ -77,11 +87,16 @@ def read_urbansound8k(
                 yield Example(row.source, [name], columns=_label(row, "class", "classID"))
 
     source = Source(table.name, ["label", "label_id", "fold"], examples, URBANSOUND8K)
-    return build(source, table.parents[1], check, streaming)
+    return build(source, table.parents[1], check, streaming, num_threads)
 
 
 def read_fsd50k(
-    root: str | os.PathLike[str], split: str, *, check: str = "header", streaming: bool = False
+    root: str | os.PathLike[str],
+    split: str,
+    *,
+    check: str = "header",
+    streaming: bool = False,
+    num_threads: int | None = None,
 ) -> tuple[Any, ReadReport]:
     """
     Reads FSD50K: `labels`, the several labels of a clip, as in [`fsd50k_labels`].
@@ -91,6 +106,7 @@ def read_fsd50k(
         split: `"train"` or `"val"` (of `dev.csv`), `"dev"` (both) or `"eval"`.
         check: `"none"`, `"exists"`, `"header"` or `"decode"`: how far the clips are looked at.
         streaming: Whether to read only while the data set is iterated.
+        num_threads: Threads that decode, with `check="decode"`; by default one per core.
 
     Raises:
         ValueError: if something is missing (with where to get it), the file is not that of FSD50K, or a label is not in
@@ -110,7 +126,7 @@ def read_fsd50k(
                 names = [f"./{folder}/{name}{end}" for end in (".wav", ".flac", ".ogg") for folder in folders]
                 yield Example(row.source, names, columns={"labels": _known_labels(row, vocabulary)})
 
-    return build(Source(table.name, ["labels"], examples, FSD50K), table.parents[1], check, streaming)
+    return build(Source(table.name, ["labels"], examples, FSD50K), table.parents[1], check, streaming, num_threads)
 
 
 def fsd50k_labels(root: str | os.PathLike[str]) -> list[str]:

@@ -31,6 +31,7 @@ def read_reasonaqa(
     *,
     check: str = "header",
     streaming: bool = False,
+    num_threads: int | None = None,
 ) -> tuple[Any, ReadReport]:
     """
     Reads ReasonAQA's `train.json`, `val.json` or `test.json`: `audio`, `audio2` (or None), `prompt`, `answer`.
@@ -43,12 +44,13 @@ def read_reasonaqa(
         audio_dir: Folder above those of Clotho and AudioCaps, however they are called; by default, the table's.
         check: `"none"`, `"exists"`, `"header"` or `"decode"`: how far the clips are looked at; each once.
         streaming: Whether to make rows only while the data set is iterated. A JSON list is parsed as a whole.
+        num_threads: Threads that decode, with `check="decode"`; by default one per core.
 
     Raises:
         ValueError: if something is missing (with where to get it) or the file is not ReasonAQA's.
     """
     columns = ["audio2", "prompt", "answer", "task", "subtype", "caption1", "caption2"]
-    return _read(Path(table), audio_dir, check, streaming, columns, [*_NEEDED, "subtype"], REASONAQA)
+    return _read(Path(table), audio_dir, check, streaming, num_threads, columns, [*_NEEDED, "subtype"], REASONAQA)
 
 
 def read_differences(
@@ -57,6 +59,7 @@ def read_differences(
     *,
     check: str = "header",
     streaming: bool = False,
+    num_threads: int | None = None,
 ) -> tuple[Any, ReadReport]:
     """
     Reads a CSV of ADIFF (`acd_*_answer.csv` on AudioCaps, `cld_*_answer.csv` on Clotho): `audio`, `audio2`, `prompt`,
@@ -69,12 +72,15 @@ def read_differences(
         audio_dir: Folder above the clips; by default, the table's.
         check: `"none"`, `"exists"`, `"header"` or `"decode"`: how far the clips are looked at; each once.
         streaming: Whether to read only while the data set is iterated.
+        num_threads: Threads that decode, with `check="decode"`; by default one per core.
 
     Raises:
         ValueError: if something is missing (with where to get it) or the file is not ADIFF's.
     """
     columns = ["audio2", "prompt", "answer", "tier", "task", "caption1", "caption2"]
-    return _read(Path(table), audio_dir, check, streaming, columns, [*_NEEDED, "caption1", "caption2"], ADIFF)
+    return _read(
+        Path(table), audio_dir, check, streaming, num_threads, columns, [*_NEEDED, "caption1", "caption2"], ADIFF
+    )
 
 
 def _read(
@@ -82,6 +88,7 @@ def _read(
     audio_dir: str | os.PathLike[str] | None,
     check: str,
     streaming: bool,
+    num_threads: int | None,
     columns: list[str],
     needed: list[str],
     origin: str,
@@ -93,7 +100,7 @@ def _read(
     if not table.is_file():
         raise ValueError(f"There is no file {table}. Get it from {origin}.")
     source = Source(table.name, columns, examples, origin)
-    return build(source, table.parent if audio_dir is None else Path(audio_dir), check, streaming)
+    return build(source, table.parent if audio_dir is None else Path(audio_dir), check, streaming, num_threads)
 
 
 def _example(row: TableRow, columns: list[str]) -> Example:

@@ -48,8 +48,10 @@ class PromptSampler:
         ValueError: if the share is not between 0 and 1.
 
     >>> sampler = PromptSampler(seed=0)
-    >>> sampler("what is the primary sound present in the audio?", "train.json:7")  # without paraphrases
-    'what is the primary sound present in the audio?'
+    >>> sampler("caption the audio.", "train.json:7")
+    'say in your own words what the clip sounds like'
+    >>> sampler("question: how many dogs?", "train.json:7")  # without paraphrases
+    'question: how many dogs?'
     """
 
     def __init__(self, seed: int = 0, canonical_share: float = 0.25) -> None:
@@ -63,7 +65,8 @@ class PromptSampler:
         The prompt in some wording, in lower case; one that has no paraphrases comes back as it is.
 
         Args:
-            prompt: One of the canonical prompts of `"differences"` or `"position_captioning"`, or any other text.
+            prompt: One of the canonical prompts of `"differences"`, `"position_captioning"` or `"mellow"`, or another
+                text.
             row: What tells the row apart, for example its `source`.
         """
         paraphrases = _paraphrases().get(_plain(prompt))
@@ -110,11 +113,14 @@ def _cached(name: str) -> dict[str, dict[str, Any]]:
 @cache
 def _paraphrases() -> dict[str, list[str]]:
     """All paraphrases by the plain canonical prompt."""
-    return {
-        _plain(template["prompt"]): template["paraphrases"]
-        for name in ("differences", "position_captioning")
-        for template in _cached(name).values()
-    }
+    tiers = _cached("differences")
+    found = {}
+    for name in ("differences", "position_captioning", "mellow"):
+        for template in _cached(name).values():
+            same = tiers[template["paraphrased_as"]] if "paraphrased_as" in template else template
+            if "paraphrases" in same:
+                found[_plain(template["prompt"])] = same["paraphrases"]
+    return found
 
 
 def _plain(prompt: str) -> str:

@@ -18,6 +18,7 @@ def read_wavtext5k(
     *,
     check: str = "header",
     streaming: bool = False,
+    num_threads: int | None = None,
 ) -> tuple[Any, ReadReport]:
     """
     Reads `WavText5K.csv`: `captions` (the description; the title where there is none), `title`, `tags`,
@@ -28,6 +29,7 @@ def read_wavtext5k(
         audio_dir: Folder of the clips, by their `fname`; by default, the table's.
         check: `"none"`, `"exists"`, `"header"` or `"decode"`: how far the clips are looked at.
         streaming: Whether to read only while the data set is iterated.
+        num_threads: Threads that decode, with `check="decode"`; by default one per core.
 
     Raises:
         ValueError: if something is missing (with where to get it) or the file is not that of WavText5K.
@@ -44,4 +46,4 @@ def read_wavtext5k(
             yield Example(row.source, [row.needed("fname")], columns=columns, without_text=lack)
 
     source = Source(path.name, ["captions", "title", "tags", "download_link"], examples, WAVTEXT5K)
-    return build(source, path.parent if audio_dir is None else Path(audio_dir), check, streaming)
+    return build(source, path.parent if audio_dir is None else Path(audio_dir), check, streaming, num_threads)

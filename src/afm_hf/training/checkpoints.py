@@ -96,7 +96,8 @@ def train_or_resume(trainer: Any) -> None:
     """
     Trains from the newest complete checkpoint on, from the beginning if there is none.
 
-    Of a run that was over already, only weights and state are loaded: `Trainer` would train a step beyond the end.
+    Of a run that was over already, only weights and state are loaded: `Trainer` would train a step beyond the end. What
+    an earlier run left behind because it was killed while it deleted old checkpoints is cleared away.
 
     Args:
         trainer (`Trainer`): With [`CompleteCheckpoints`] among its callbacks.
@@ -104,12 +105,21 @@ def train_or_resume(trainer: Any) -> None:
     checkpoint = newest_complete_checkpoint(trainer.args.output_dir)
     if checkpoint is not None:
         state = TrainerState.load_from_json(str(Path(checkpoint) / "trainer_state.json"))
+        _finish_deleting(trainer, Path(checkpoint), state.best_model_checkpoint)
         limit = trainer.args.max_steps
         if state.global_step >= limit if limit > 0 else (state.epoch or 0) >= trainer.args.num_train_epochs:
             trainer._load_from_checkpoint(checkpoint)
             trainer.state = state
             return
     trainer.train(resume_from_checkpoint=checkpoint)
+
+
+def _finish_deleting(trainer: Any, newest: Path, best: str | None) -> None:
+    """What `CompleteCheckpoints` had begun in an earlier run."""
+    own = [one for one in trainer.callback_handler.callbacks if isinstance(one, CompleteCheckpoints)]
+    if own and trainer.args.should_save:
+        limit = own[0].limit if trainer.args.save_total_limit is None else trainer.args.save_total_limit
+        _delete_old(newest.parent, newest, limit, best)
 
 
 class CompleteCheckpoints(TrainerCallback):
@@ -144,19 +154,22 @@ class CompleteCheckpoints(TrainerCallback):
         output_dir = Path(args.output_dir)
         newest = output_dir / f"checkpoint-{state.global_step}"
         mark_complete(newest)
-        if self.limit is not None and self.limit > 0:
-            self._rotate(output_dir, newest, state.best_model_checkpoint)
+        _delete_old(output_dir, newest, self.limit, state.best_model_checkpoint)
 
-    def _rotate(self, output_dir: Path, newest: Path, best: str | None) -> None:
-        older = [folder for folder in _checkpoints(output_dir) if _step(folder) < _step(newest)]
-        protected = Path(best).name if best else None
-        kept = [folder for folder in older if (folder / MARKER).is_file() and folder.name != protected]
-        others = 1 + (protected is not None and any(folder.name == protected for folder in older))
-        kept = kept[len(kept) - max(0, (self.limit or 0) - others) :]
-        for folder in older:
-            if folder not in kept and folder.name != protected:
-                (folder / MARKER).unlink(missing_ok=True)  # first: what is left of it is no checkpoint any more
-                shutil.rmtree(folder, ignore_errors=True)
+
+def _delete_old(output_dir: Path, newest: Path, limit: int | None, best: str | None) -> None:
+    """Deletes checkpoints before `newest`, which is complete, beyond `limit` (if there is one), and broken ones."""
+    if limit is None or limit < 1:
+        return
+    older = [folder for folder in _checkpoints(output_dir) if _step(folder) < _step(newest)]
+    protected = Path(best).name if best else None
+    kept = [folder for folder in older if (folder / MARKER).is_file() and folder.name != protected]
+    others = 1 + (protected is not None and any(folder.name == protected for folder in older))
+    kept = kept[len(kept) - max(0, limit - others) :]
+    for folder in older:
+        if folder not in kept and folder.name != protected:
+            (folder / MARKER).unlink(missing_ok=True)  # first: what is left of it is no checkpoint any more
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _step(folder: Path) -> int:

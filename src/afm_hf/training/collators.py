@@ -24,7 +24,7 @@ ANSWERS = ("answer", *TEXTS)
 
 
 class _Collator:
-    """What both collators share: reading of rows, broken clips, random draws."""
+    """What the collators share: reading of rows, broken clips, random draws."""
 
     clips_per_example = 1
 
@@ -34,6 +34,7 @@ class _Collator:
         if on_bad_audio not in ON_BAD_AUDIO:
             raise ValueError(f"`on_bad_audio` is {on_bad_audio!r}; expected one of {ON_BAD_AUDIO}.")
         self.processor = processor
+        self.feature_extractor = getattr(processor, "feature_extractor", processor)
         self.on_bad_audio = on_bad_audio
         self.seed = seed
         self.sampling_rate = sampling_rate
@@ -74,7 +75,7 @@ class _Collator:
             if not _is_given(row.get(name)):
                 continue
             try:
-                self.processor.feature_extractor([row[name]], **self._audio_settings())
+                self.feature_extractor([row[name]], **self._audio_settings())
             except AudioDecodeError as error:
                 clip = describe_source(row[name]) if isinstance(row[name], str) else error.source
                 logger.warning(f"A row is left out of training: its `{name}`, {clip}, cannot be used: {error}")
@@ -90,7 +91,7 @@ class _Collator:
         return settings
 
     def _extractor_truncation(self) -> str:
-        return getattr(self.processor.feature_extractor, "truncation", "first")
+        return getattr(self.feature_extractor, "truncation", "first")
 
     def _generator(self, texts: Sequence[Any]) -> random.Random:
         """Of the seed and the batch."""
@@ -214,6 +215,59 @@ class PrefixLMCollator(_Collator):
         return pairs
 
 
+class LabelCollator(_Collator):
+    r"""
+    Batches for [`ClapAfmForAudioClassification`].
+
+    Args:
+        feature_extractor ([`AfmFeatureExtractor`]): The model's feature extractor, or its processor.
+        labels (`list[str]`): All labels, in the order of the model's classes.
+        on_bad_audio (`str`, *optional*, defaults to `"skip"`): See [`ClapCollator`].
+        seed (`int`, *optional*, defaults to 0): Of random crops.
+        sampling_rate (`int`, *optional*): Rate in Hz of bare arrays; see the feature extractor.
+        **audio_kwargs: Further arguments of the feature extractor, for example `truncation="random"`.
+
+    A row has `audio`, and `label` (one name; `labels` of the batch are then class indices, int64, `(batch,)`) or
+    `labels` (a list of names; then zeros and ones, fp32, `(batch, classes)`).
+
+    Raises:
+        ValueError: if a label is there twice.
+    """
+
+    def __init__(
+        self,
+        feature_extractor: Any,
+        labels: Sequence[str],
+        on_bad_audio: str = "skip",
+        seed: int = 0,
+        sampling_rate: int | None = None,
+        **audio_kwargs: Any,
+    ) -> None:
+        super().__init__(feature_extractor, on_bad_audio, seed, sampling_rate, audio_kwargs)
+        self.classes = {label: index for index, label in enumerate(labels)}
+        if len(self.classes) < len(labels):
+            raise ValueError(f"{len(labels)} labels, of which only {len(self.classes)} are different.")
+
+    def _join(self, rows: list[Mapping[str, Any]]) -> dict[str, Any]:
+        given = [_column(row, ("label", "labels")) for row in rows]
+        several = not isinstance(given[0], str)
+        indices = [[self._class_of(name) for name in (names if several else [names])] for names in given]
+        if several:
+            labels = torch.zeros(len(rows), len(self.classes))
+            for line, row in zip(labels, indices, strict=True):
+                line[row] = 1.0
+        else:
+            labels = torch.tensor(indices)[:, 0]
+        clips = [_column(row, ("audio",)) for row in rows]
+        settings = self._audio_settings(self._generator(given))
+        return {**self.feature_extractor(clips, return_tensors="pt", **settings), "labels": labels}
+
+    def _class_of(self, label: str) -> int:
+        if label not in self.classes:
+            raise ValueError(f"A row has the label {label!r}, which is none of the {len(self.classes)} classes.")
+        return self.classes[label]
+
+
 def _is_given(clip: Any) -> bool:
     """The official files write an empty path where there is no second clip."""
     return clip is not None and not (isinstance(clip, str) and not clip)
@@ -234,4 +288,4 @@ def _one_of(text: Any, generator: random.Random) -> str:
     return chosen
 
 
-__all__ = ["ClapCollator", "PrefixLMCollator"]
+__all__ = ["ClapCollator", "LabelCollator", "PrefixLMCollator"]
