@@ -91,13 +91,16 @@ def score(assess: AudioQualityAssessmentPipeline, clips: list[Samples], prompts:
     return np.array([result.score for result in assess(clips, prompts=prompts, batch_size=16)])
 
 
-def study(assess: AudioQualityAssessmentPipeline, clips: list[Samples], prompts: list[tuple[str, str]]) -> None:
+def study(
+    assess: AudioQualityAssessmentPipeline, clips: list[Samples], prompts: list[tuple[str, str]], kinds: list[str]
+) -> None:
     """Print the mean score of every kind and level."""
     rate = assess.feature_extractor.sampling_rate
     clean = score(assess, clips, prompts)
     low, high = bootstrap_mean(clean)
     print(f"prompts: {prompts}\noriginal: {clean.mean():.3f} [{low:.3f}, {high:.3f}], {len(clips)} clips")
-    for kind, (unit, _, levels) in STUDIES.items():
+    for kind in kinds:
+        unit, _, levels = STUDIES[kind]
         means = [clean.mean()]
         for level in levels:
             worse = score(assess, degraded(clips, kind, level, rate), prompts)
@@ -148,6 +151,7 @@ def main() -> None:
     parser.add_argument("--model", default=str(bundled_model("clap-tiny")))
     parser.add_argument("--good", action="append", help="a prompt of good audio; repeatable")
     parser.add_argument("--bad", action="append", help="its opposite, once for each --good")
+    parser.add_argument("--kinds", nargs="+", choices=list(STUDIES), default=list(STUDIES), help="degradations to try")
     parser.add_argument("--why", action="store_true", help="also look at the embeddings")
     args = parser.parse_args()
     if len(args.good or []) != len(args.bad or []):
@@ -162,7 +166,7 @@ def main() -> None:
     bundled = {path.name for path in bundled_audio()} if args.others else set()
     paths = [path for path in paths if path.name not in bundled]
     clips = [load_audio(str(path), assess.feature_extractor.sampling_rate).astype(np.float64) for path in paths]
-    study(assess, clips, prompts)
+    study(assess, clips, prompts, args.kinds)
     if args.why:
         for pair in prompts:
             why(assess, clips, pair)
