@@ -17,11 +17,13 @@ DEFAULTS = {
     "audio-captioning": "pengi-tiny",
     "audio-question-answering": "pengi-tiny",
     "audio-difference": "adiff-tiny",
+    "audio-entailment": "clap-tiny",
 }
 OPTIONS = {
     "zero-shot-audio-classification": {"candidate_labels": ["a dog", "rain"]},
     "audio-text-generation": {"prompt": "generate audio caption"},
     "audio-question-answering": {"question": "what is this sound?"},
+    "audio-entailment": {"hypothesis": "a dog barks"},
 }
 
 
