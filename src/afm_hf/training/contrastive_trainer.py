@@ -8,6 +8,7 @@ from torch import nn
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import EvalPrediction
 
+from ..evaluation.metrics.retrieval_metrics import DIRECTIONS, retrieval_scores
 from .cached_contrastive import EMBEDDINGS, cached_contrastive, unwrap
 from .losses import ContrastiveLoss
 
@@ -45,14 +46,9 @@ def retrieval_metrics(prediction: EvalPrediction) -> dict[str, float]:
     as ahead of it.
     """
     audio, text = (torch.as_tensor(part).float() for part in prediction.predictions)
-    similarity = audio @ text.t()
-    own = similarity.diagonal()
-    figures = {}
-    for name, table in (("audio_to_text", similarity), ("text_to_audio", similarity.t())):
-        rank = (table >= own[:, None]).sum(1)  # 1 is the best
-        for k in (1, 5):
-            figures[f"{name}_recall@{k}"] = (rank <= k).float().mean().item()
-    return figures
+    similarity = (audio @ text.t()).nan_to_num(nan=-math.inf)  # embeddings that are no numbers find nothing
+    scores = retrieval_scores(similarity.numpy())
+    return {f"{name}_recall@{k}": scores[name][f"recall@{k}"] for name in DIRECTIONS for k in (1, 5)}
 
 
 class ContrastiveTrainer(Trainer):

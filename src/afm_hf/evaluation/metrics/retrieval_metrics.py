@@ -1,0 +1,119 @@
+"""
+Retrieval between clips and captions: recall at 1, 5 and 10, and mAP at 10, in both directions.
+
+With several captions for a clip (five in Clotho), recall asks for any of them among the first, and average precision
+for all of them: its sum is divided by their number (at most 10), the rule of DCASE. A caption has one right clip.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from ...models.results_afm import AfmResult
+
+DIRECTIONS = ("audio_to_text", "text_to_audio")
+RECALLS = (1, 5, 10)
+MAP_AT = 10
+
+
+@dataclasses.dataclass(kw_only=True)
+class RetrievalScores(AfmResult):
+    """
+    How far ahead the right ones are.
+
+    Args:
+        audio_to_text, text_to_audio (`dict[str, float]`): `recall@1`, `recall@5`, `recall@10` and `map@10`, 0 to 1.
+        audio_to_text_ranks (`np.ndarray`): Rank of the best right caption of each clip, 1 is first; int64 `(clips,)`.
+        text_to_audio_ranks (`np.ndarray`): Rank of the right clip of each caption, int64 `(captions,)`.
+        clips, captions (`int`): What was searched.
+    """
+
+    audio_to_text: dict[str, float]
+    text_to_audio: dict[str, float]
+    audio_to_text_ranks: npt.NDArray[np.int64]
+    text_to_audio_ranks: npt.NDArray[np.int64]
+    clips: int
+    captions: int
+
+
+def retrieval_scores(
+    similarity: npt.ArrayLike, clip_of_caption: Sequence[int] | None = None, **settings: object
+) -> RetrievalScores:
+    """
+    Scores of a table of similarities. What scores as high as a right one counts as ahead of it.
+
+    Args:
+        similarity: Of each clip with each caption, `(clips, captions)`; any scale.
+        clip_of_caption: Row of the clip of each caption; by default the caption's own number, one for each clip.
+        settings: What else made the similarities, for the result.
+
+    Raises:
+        ValueError: the table holds NaN, does not fit the captions, or a clip has no caption.
+
+    Example:
+    ```python
+    >>> result = retrieval_scores([[0.9, 0.1, 0.8, 0.3], [0.2, 0.7, 0.4, 0.6]], clip_of_caption=[0, 0, 1, 1])
+    >>> result.audio_to_text["recall@1"], result.text_to_audio["recall@1"]
+    (0.5, 0.5)
+
+    ```
+    """
+    table = np.asarray(similarity, dtype=np.float64)
+    owner = np.asarray(range(table.shape[-1]) if clip_of_caption is None else clip_of_caption)
+    _check(table, owner)
+    by_clip = list(right_ranks(table, [np.flatnonzero(owner == clip) for clip in range(len(table))]))
+    by_caption = list(right_ranks(table.T, list(owner[:, None])))
+    return RetrievalScores(
+        audio_to_text=_figures(by_clip),
+        text_to_audio=_figures(by_caption),
+        audio_to_text_ranks=np.array([ranks[0] for ranks in by_clip]),
+        text_to_audio_ranks=np.array([ranks[0] for ranks in by_caption]),
+        clips=len(table),
+        captions=table.shape[1],
+        settings=dict(settings),
+    )
+
+
+def right_ranks(
+    table: npt.NDArray[np.float64], right: Sequence[npt.NDArray[np.int64]]
+) -> Iterator[npt.NDArray[np.int64]]:
+    """
+    Ranks of the right columns of each row, from the best on; 1 is first, and wrong columns win ties.
+
+    Args:
+        table: Similarities, `(queries, items)`.
+        right: Numbers of the right columns of each row.
+    """
+    for row, columns in zip(table, right, strict=True):
+        own = np.sort(row[columns])[::-1]
+        wrong = np.delete(row, columns)
+        ahead = (wrong >= own[:, None]).sum(1)  # (right, wrong) -> (right,)
+        yield ahead + np.arange(1, len(own) + 1)
+
+
+def _figures(ranks: Sequence[npt.NDArray[np.int64]]) -> dict[str, float]:
+    first = np.array([row[0] for row in ranks])
+    figures = {f"recall@{k}": float((first <= k).mean()) for k in RECALLS}
+    figures[f"map@{MAP_AT}"] = float(np.mean([_average_precision(row) for row in ranks]))
+    return figures
+
+
+def _average_precision(ranks: npt.NDArray[np.int64]) -> float:
+    """Of right items at these ranks, among the first `MAP_AT`."""
+    precision = np.arange(1, len(ranks) + 1) / ranks
+    return float(precision[ranks <= MAP_AT].sum()) / min(len(ranks), MAP_AT)
+
+
+def _check(table: npt.NDArray[np.float64], owner: npt.NDArray[np.int64]) -> None:
+    if table.ndim != 2 or not table.size or np.isnan(table).any():
+        raise ValueError(f"Got similarities of shape {table.shape}; expected numbers of shape (clips, captions).")
+    if owner.shape != (table.shape[1],) or set(owner.tolist()) != set(range(len(table))):
+        raise ValueError(
+            f"Got clips for {len(owner)} captions, {len(set(owner.tolist()))} different ones; expected one for each of "
+            f"{table.shape[1]} captions, and a caption for each of {len(table)} clips."
+        )
+
+
+__all__ = ["DIRECTIONS", "RetrievalScores", "retrieval_scores", "right_ranks"]
