@@ -1,11 +1,18 @@
 """A captioner trained without audio: what it learns from, what stays, and that it hears afterwards."""
 
+import copy
 import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from prefix_models import bytes_tokenizer
+from safetensors.torch import load_file
 from tiny_models import CLIP_S, RATE, clap_parts
 from transformers import (
     AutoModelForMultimodalLM,
@@ -157,3 +164,56 @@ def test_mistakes_are_named(parts):
         TextOnlyTraining(captioner, noise_std=-1)
     with pytest.raises(ValueError, match="are 258, but the language model has 257"):
         captioner_from_clap(clap, clap_processor, language_model, bytes_tokenizer(special=["<|more|>"]))
+
+
+def test_a_language_model_that_knows_the_placeholder_keeps_its_words(parts):
+    clap, clap_processor, language_model, captioner, processor = parts
+    sizes = {"prefix_length": 3, "mapper_layers": 1, "mapper_heads": 2}
+    again, its_processor = captioner_from_clap(clap, clap_processor, captioner, processor.tokenizer, **sizes)
+    assert again.config.text_config.vocab_size == 258 and its_processor.audio_token_id == 257
+    assert torch.equal(again.get_input_embeddings().weight, captioner.get_input_embeddings().weight)
+    ids = torch.tensor([[1, 5, 9, 2]])
+    with torch.no_grad():
+        torch.testing.assert_close(again(input_ids=ids).logits[..., :257], language_model.eval()(ids).logits)
+
+
+def test_checkpoints_hold_what_learns_and_are_gone_on_from(parts, tmp_path):
+    clap, clap_processor, _, captioner, processor = parts
+    training = TextOnlyTraining(captioner, noise_std=0.02, adapter=True)
+    arguments = TrainingArguments(
+        str(tmp_path),
+        max_steps=2,
+        save_steps=2,
+        learning_rate=1e-2,
+        remove_unused_columns=False,
+        report_to=[],
+        use_cpu=True,
+    )
+    dataset = CaptionDataset(clap, clap_processor, CAPTIONS)
+    Trainer(training, arguments, train_dataset=dataset, data_collator=CaptionCollator(processor)).train()
+    saved = load_file(tmp_path / "checkpoint-2" / "model.safetensors")
+    assert set(saved) == {name for name, parameter in training.named_parameters() if parameter.requires_grad}
+    assert any(name.startswith("adapter.") for name in saved)
+    other = TextOnlyTraining(copy.deepcopy(captioner), adapter=True)
+    torch.nn.init.zeros_(other.captioner.model.audio_mapper.linear.weight)
+    keys = other.load_state_dict(saved, strict=False)
+    assert not keys.missing_keys and not keys.unexpected_keys
+    rows = CaptionCollator(processor)([dataset[i] for i in range(4)])
+    with torch.no_grad():
+        assert torch.equal(other.eval()(**rows).loss, training.eval()(**rows).loss)
+
+
+@pytest.mark.slow
+def test_the_recipe_lowers_the_held_out_loss_and_saves_a_captioner(tmp_path):
+    few = ["--max_steps", "12", "--most_captions", "300", "--noise_variances", "0.001", "--eval_strategy", "no"]
+    done = subprocess.run(
+        [sys.executable, "examples/train_text_only.py", "--output_dir", tmp_path, "--use_cpu", *few],
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    before, after = map(float, re.search(r"eval_loss: ([\d.]+) -> ([\d.]+)", done.stdout).groups())
+    assert after < before and "'named'" in done.stdout
+    AutoModelForMultimodalLM.from_pretrained(tmp_path / "captioner")

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from ..models.configuration_clap_afm_captioning import ClapAfmCaptioningConfig
+from ..models.modeling_afm_prefix_lm import AfmPrefixLMModel
 from ..models.modeling_clap_afm_captioning import ClapAfmForConditionalGeneration
 from ..models.processing_afm_prefix_lm import AUDIO_TOKEN, IGNORED, pad
 from ..models.processing_clap_afm_captioning import ClapAfmCaptioningProcessor
@@ -115,8 +116,12 @@ def captioner_from_clap(
 
     Args:
         clap ([`ClapAfmModel`]), clap_processor ([`ClapAfmProcessor`]): The trained CLAP.
-        language_model: A causal language model, for example `GPT2LMHeadModel`, without placeholder.
-        tokenizer: Its tokenizer, which is given the placeholder `<|audio|>` if it has none.
+        language_model:
+            A causal language model, for example `GPT2LMHeadModel`; or a model of this package that answers in words,
+            whose language model is taken.
+        tokenizer:
+            Its tokenizer, which is given the placeholder `<|audio|>` if it has none. If it has one, the language model
+            may have a row for it, or not yet.
         **config: For [`ClapAfmCaptioningConfig`]: `prefix_length`, `mapper`, `mapper_layers`, ...
 
     Returns:
@@ -127,16 +132,10 @@ def captioner_from_clap(
     """
     if tokenizer.eos_token is None:
         raise ValueError("The tokenizer has no `eos_token`, with which captions could end.")
-    words = language_model.get_input_embeddings().weight
-    if AUDIO_TOKEN not in tokenizer.get_vocab():
-        tokenizer.add_special_tokens({"extra_special_tokens": [AUDIO_TOKEN]})
-    placeholder = tokenizer.convert_tokens_to_ids(AUDIO_TOKEN)
-    if placeholder != len(words):
-        raise ValueError(
-            f"The tokenizer's words before the placeholder are {placeholder}, but the language model has {len(words)}; "
-            "they do not belong together."
-        )
-    text_config = type(language_model.config)(**{**language_model.config.to_dict(), "vocab_size": placeholder + 1})
+    placeholder = _placeholder(language_model, tokenizer)
+    text_config = language_model.config.get_text_config()
+    words = max(placeholder + 1, len(language_model.get_input_embeddings().weight))
+    text_config = type(text_config)(**{**text_config.to_dict(), "vocab_size": words})
     captioner = ClapAfmForConditionalGeneration(
         ClapAfmCaptioningConfig(
             audio_config=clap.config.audio_config.encoder_config,
@@ -162,24 +161,48 @@ def captioner_from_clap(
     return captioner.to(clap.device).eval(), processor
 
 
+def _placeholder(language_model: Any, tokenizer: Any) -> int:
+    """Id of the placeholder, which the tokenizer is given if it has none; refuses what does not belong together."""
+    rows, had_one = len(language_model.get_input_embeddings().weight), AUDIO_TOKEN in tokenizer.get_vocab()
+    if not had_one:
+        tokenizer.add_special_tokens({"extra_special_tokens": [AUDIO_TOKEN]})
+    placeholder = int(tokenizer.convert_tokens_to_ids(AUDIO_TOKEN))
+    if placeholder != rows and not (had_one and len(tokenizer) == rows):
+        raise ValueError(
+            f"The tokenizer's words before the placeholder are {placeholder}, but the language model has {rows}; "
+            "they do not belong together. (A language model that knows the placeholder has as many as the tokenizer: "
+            f"{len(tokenizer)}.)"
+        )
+    return placeholder
+
+
 @torch.no_grad()
 def _copy_weights(captioner: ClapAfmForConditionalGeneration, clap: Any, language_model: Any) -> None:
     model: Any = captioner.model
     model.audio_tower.load_state_dict(clap.audio_model.encoder.state_dict())
     model.audio_projection.load_state_dict(clap.audio_projection.state_dict())
-    weights = dict(language_model.base_model.state_dict())
+    decoder = language_model.base_model
+    if isinstance(decoder, AfmPrefixLMModel):
+        decoder = decoder.language_model
+    weights = dict(decoder.state_dict())
     table = language_model.get_input_embeddings().weight
-    name = next(name for name, value in language_model.base_model.named_parameters() if value is table)
-    weights[name] = torch.cat([table, table.mean(0, keepdim=True)])  # the placeholder's row
+    name = next(name for name, value in decoder.named_parameters() if value is table)
+    rows = len(model.get_input_embeddings().weight)
+    weights[name] = _with_rows(table, rows)
     model.language_model.load_state_dict(weights)
     head = language_model.get_output_embeddings().weight
     if head is not table:  # not tied
-        captioner.lm_head.weight.copy_(torch.cat([head, head.mean(0, keepdim=True)]))
+        captioner.lm_head.weight.copy_(_with_rows(head, rows))
+
+
+def _with_rows(table: torch.Tensor, rows: int) -> torch.Tensor:
+    """`(words, width)` with the mean as the placeholder's row, if it has none."""
+    return table if len(table) == rows else torch.cat([table, table.mean(0, keepdim=True)])
 
 
 class TextOnlyTraining(nn.Module):
     """
-    What `Trainer` trains: the captioner, hearing captions.
+    What `Trainer` trains: the captioner, hearing captions. Its checkpoints hold what learns, and nothing else.
 
     Args:
         captioner ([`ClapAfmForConditionalGeneration`]): The captioner, from [`captioner_from_clap`].
@@ -206,6 +229,8 @@ class TextOnlyTraining(nn.Module):
         if self.adapter is not None:  # begins as if it were not there
             nn.init.zeros_(self.adapter.weight)
             nn.init.zeros_(self.adapter.bias)
+        self.register_state_dict_post_hook(_drop_frozen)
+        self.register_load_state_dict_post_hook(_miss_no_frozen)
 
     def forward(
         self,
@@ -242,6 +267,23 @@ class TextOnlyTraining(nn.Module):
             first.weight += first.weight @ self.adapter.weight
             self.adapter = None
         return self.captioner.eval()
+
+
+def _frozen(module: nn.Module) -> set[str]:
+    """Names of what does not learn, buffers too."""
+    learning = {name for name, parameter in module.named_parameters() if parameter.requires_grad}
+    everything = [*module.named_parameters(remove_duplicate=False), *module.named_buffers(remove_duplicate=False)]
+    return {name for name, _ in everything} - learning
+
+
+def _drop_frozen(module: nn.Module, state: dict[str, Any], prefix: str, _: Any) -> None:
+    for name in _frozen(module):
+        state.pop(prefix + name, None)
+
+
+def _miss_no_frozen(module: nn.Module, keys: Any) -> None:
+    frozen = _frozen(module)
+    keys.missing_keys[:] = [key for key in keys.missing_keys if not any(key.endswith(name) for name in frozen)]
 
 
 class CaptionDataset(Dataset[dict[str, Any]]):
