@@ -3,7 +3,7 @@ Words of a caption as the caption metrics of the literature see them, without Ja
 
 The numbers of papers come from pycocoevalcap, which cuts captions with Stanford's `PTBTokenizer` (3.4.1, `-lowerCase`)
 and drops some punctuation. The rules below were written from what that program prints. Where they differ from it is
-told, with counts, in the documentation of the metrics. What follows from the program and may surprise:
+told in the documentation of the metrics. What follows from the program and may surprise:
 
 * contractions are two words (`don't` -> `do n't`, `dog's` -> `dog 's`, `cannot` -> `can not`);
 * brackets stay as words (`(`, `)` -> `-lrb-`, `-rrb-`), as the list of punctuation has them in upper case only;
