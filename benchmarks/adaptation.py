@@ -1,16 +1,16 @@
 """
 What test-time adaptation costs: a step against one plain zero-shot call, and what is spent once for every clip.
 
-    python benchmarks/adaptation.py [--labels 20] [--repeats 3] [--json FILE]
+    python benchmarks/adaptation.py [--models clap-tiny clap-2023] [--labels 20] [--repeats 3] [--json FILE]
 
-Seconds of processor time, best of the repeats, one thread; every ratio is of figures of the same run. CLAP 2023 has
+Seconds of processor time, best of the repeats, one thread; every ratio is of figures of the same run. clap-2023 has
 random weights and the word pieces of clap-tiny, which does not change the work.
 """
 
 import argparse
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -55,7 +55,10 @@ def clap_2023() -> tuple[Any, Any, Any]:
     return model, tokenizer, ClapAfmFeatureExtractor()
 
 
-def measure(parts: tuple[Any, Any, Any], labels: list[str], repeats: int) -> dict[str, float]:
+MODELS: dict[str, Callable[[], tuple[Any, Any, Any]]] = {"clap-tiny": clap_tiny, "clap-2023": clap_2023}
+
+
+def measure(parts: tuple[Any, Any, Any], labels: list[str], repeats: int) -> Iterator[tuple[str, float]]:
     """Processor time of each piece, in seconds."""
     model, tokenizer, extractor = parts
     names = {"model": model, "tokenizer": tokenizer, "feature_extractor": extractor}
@@ -78,34 +81,32 @@ def measure(parts: tuple[Any, Any, Any], labels: list[str], repeats: int) -> dic
         return (long - short) / STEPS
 
     call(True)
-    return {
-        "plain call": seconds(lambda: call(True), repeats),
-        "plain call, labels known": seconds(lambda: call(False), repeats),
-        "a step": step(),
-        "a step, nothing shared": step(share=False),
-        "a step, prompt after the label": step(position="after", prompt="can be heard"),
-        "a step, additive": step(kind="embedding"),
-        f"{VIEWS} views of a clip, encoded": seconds(lambda: adapter.encode(clip, views=VIEWS), 1),
-    }
+    yield "plain call", seconds(lambda: call(True), repeats)
+    yield "plain call, labels known", seconds(lambda: call(False), repeats)
+    yield "a step", step()
+    yield "a step, nothing shared", step(share=False)
+    yield "a step, prompt after the label", step(position="after", prompt="can be heard")
+    yield "a step, additive", step(kind="embedding")
+    yield f"{VIEWS} views of a clip, encoded", seconds(lambda: adapter.encode(clip, views=VIEWS), 1)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--labels", type=int, default=20)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--json", help="file for the figures")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     labels = [f"a sound of kind {index}" for index in range(arguments.labels)]
     print(f"{processor_name()}  torch {torch.__version__}  {arguments.labels} labels")
-    results: dict[str, Any] = {}
-    for name, make in (("clap-tiny", clap_tiny), ("CLAP 2023", clap_2023)):
-        figures = results[name] = measure(make(), labels, arguments.repeats)
-        for what, spent in figures.items():
-            print(
-                f"{name:10s} {what:32s} {spent * 1e3:9.1f} ms  {spent / figures['plain call']:6.2f} plain calls",
-                flush=True,
-            )
+    results: dict[str, dict[str, float]] = {}
+    for name in arguments.models:
+        figures = results[name] = {}
+        for what, spent in measure(MODELS[name](), labels, arguments.repeats):
+            figures[what] = spent
+            calls = spent / figures["plain call"]
+            print(f"{name:10s} {what:32s} {spent * 1e3:9.1f} ms  {calls:6.2f} plain calls", flush=True)
     if arguments.json:
         with open(arguments.json, "w") as file:
             json.dump(results, file, indent=2)

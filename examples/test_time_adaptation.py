@@ -58,6 +58,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
+PARTS = ["prompts", "tasks", "all", "each", "why", "variants"]
+
+
 def group_of(label: str) -> str:
     """The task that a label belongs to."""
     words = label.split()
@@ -73,10 +76,8 @@ def interval(values: tuple[float, float, float]) -> str:
 
 def show(name: str, report: GeneralizationReport) -> None:
     """One line a report."""
-    print(
-        f"  {name:24s} own {interval(report.own)}  others {interval(report.others)}  stopped {report.stopped}",
-        flush=True,
-    )
+    others = "" if len(report.zero_shot) == 1 else f"  others {interval(report.others)}"
+    print(f"  {name:24s} own {interval(report.own)}{others}  stopped {report.stopped}", flush=True)
 
 
 def one_by_one(adapter: TestTimeAdaptationPipeline, task: Task, **settings: Any) -> tuple[float, float, float]:
@@ -118,12 +119,25 @@ def views_of_labels(adapter: TestTimeAdaptationPipeline, task: Task) -> None:
     print(f"  accuracy of each clip's views, from the surest quarter to the least sure: {cells}")
 
 
+def why(adapter: TestTimeAdaptationPipeline, task: Task) -> None:
+    """How sure and how right the model is, before and after, with and without the guards."""
+    views_of_labels(adapter, task)
+    few = list(range(0, len(task.truth), max(1, len(task.truth) // 5)))[:5]
+    print(f"  {'without':16s}", {k: round(v, 2) for k, v in sureness(adapter, task).items()}, flush=True)
+    free = {"guard": False, "min_entropy": 0.0}
+    runs: dict[str, dict[str, Any]] = {"10 steps": {}, "10, no guards": free, "100, no guards": {**free, "steps": 100}}
+    for name, settings in runs.items():
+        vector = adapt_to_task(adapter, task, few, **settings).vector
+        print(f"  {name:16s}", {k: round(v, 2) for k, v in sureness(adapter, task, vector).items()}, flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sounds", type=Path, required=True, help="folder with metadata.csv")
     parser.add_argument("--model", default=str(bundled_model("clap-tiny")))
     parser.add_argument("--draws", type=int, default=20)
     parser.add_argument("--views", type=int, default=64)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     arguments = parser.parse_args()
 
     adapter = pipeline("test-time-adaptation", model=arguments.model, device="cpu")
@@ -139,33 +153,31 @@ def main() -> None:
 
     sizes = ", ".join(f"{name} {len(task.truth)} of {len(task.labels)}" for name, task in tasks.items())
     print(f"{len(rows)} clips, {len(every.labels)} labels. Clips of labels: {sizes}")
-    print("prompts written by hand: accuracy, " + ", ".join([*tasks, "all"]))
-    for name, templates in PROMPTS.items():
-        figures = [100 * statistics.mean(hits(adapter, task, None, templates)) for task in [*tasks.values(), every]]
-        print(f"  {name:38s}" + "  ".join(f"{figure:5.1f}" for figure in figures), flush=True)
-
-    print("adapted on each task: gain on it, and on the three others")
-    for count in (1, 5):
-        report = generalization_report(adapter, tasks, clips=count, **shared)
-        show(f"{count} clip(s)", report)
-        for name, gains in report.gains.items():
-            print(f"    on {name:14s}" + "  ".join(f"{other} {gain:+.1f}" for other, gain in gains.items()))
-    print("adapted on clips of all labels")
-    for count in (1, 5):
-        show(f"{count} clip(s)", generalization_report(adapter, {"all": every}, clips=count, **shared))
-    print("every clip by itself, all labels: gain " + interval(one_by_one(adapter, every, views=arguments.views)))
-
-    print("why: five clips, all labels")
-    views_of_labels(adapter, every)
-    few = list(range(0, len(rows), max(1, len(rows) // 5)))[:5]
-    print(f"  {'without':24s}", {k: round(v, 2) for k, v in sureness(adapter, every).items()})
-    free = {"guard": False, "min_entropy": 0.0}
-    runs: dict[str, dict[str, Any]] = {"10 steps": {}, "10, no guards": free, "100, no guards": {**free, "steps": 100}}
-    for name, settings in runs.items():
-        vector = adapt_to_task(adapter, every, few, **settings).vector
-        print(f"  {name:24s}", {k: round(v, 2) for k, v in sureness(adapter, every, vector).items()}, flush=True)
-    for name, variant in VARIANTS.items():
-        show(name, generalization_report(adapter, {"all": every}, clips=5, **shared, **variant))
+    if "prompts" in arguments.parts:
+        print("prompts written by hand: accuracy, " + ", ".join([*tasks, "all"]))
+        for name, templates in PROMPTS.items():
+            figures = [100 * statistics.mean(hits(adapter, task, None, templates)) for task in [*tasks.values(), every]]
+            print(f"  {name:38s}" + "  ".join(f"{figure:5.1f}" for figure in figures), flush=True)
+    if "tasks" in arguments.parts:
+        print("adapted on each task: gain on it, and on the three others")
+        for count in (1, 5):
+            report = generalization_report(adapter, tasks, clips=count, **shared)
+            show(f"{count} clip(s)", report)
+            for name, gains in report.gains.items():
+                print(f"    on {name:14s}" + "  ".join(f"{other} {gain:+.1f}" for other, gain in gains.items()))
+    if "all" in arguments.parts:
+        print("adapted on clips of all labels")
+        for count in (1, 5):
+            show(f"{count} clip(s)", generalization_report(adapter, {"all": every}, clips=count, **shared))
+    if "each" in arguments.parts:
+        print("every clip by itself, all labels: gain " + interval(one_by_one(adapter, every, views=arguments.views)))
+    if "why" in arguments.parts:
+        print("why: all labels, adapted to five clips")
+        why(adapter, every)
+    if "variants" in arguments.parts:
+        print("other settings: five clips, all labels")
+        for name, variant in VARIANTS.items():
+            show(name, generalization_report(adapter, {"all": every}, clips=5, **shared, **variant))
 
 
 if __name__ == "__main__":
