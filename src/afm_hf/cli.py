@@ -25,6 +25,7 @@ from .cli_common import (
     short_path,
 )
 from .cli_entailment import entail
+from .cli_evaluate import evaluate
 from .cli_generation import ask, caption, difference
 from .cli_paper import paper
 from .cli_quality import quality
@@ -185,6 +186,7 @@ app.command()(caption)
 app.command()(ask)
 app.command()(difference)
 app.command()(entail)
+app.command()(evaluate)
 app.command()(paper)
 app.command()(quality)
 

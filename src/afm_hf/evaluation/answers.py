@@ -1,0 +1,145 @@
+"""Tasks of the models that answer in words: captions, questions, multiple choice, differences of two clips."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..models.pipeline_afm_prefix_lm import AfmPrefixLMPipeline
+from ..models.pipeline_audio_inputs import Inputs
+from ..models.results_afm import settings_of
+from .metrics.captions import caption_scores
+from .task import Failure, Item, Record, Task
+
+MEANS = ("rouge_l", "cider_d", "meteor", "spice", "spider")  # caption metrics that are means over clips
+
+
+class AnswerTask(Task):
+    """
+    Base: runs a pipeline over rows and keeps what it says.
+
+    Args:
+        pipe ([`AfmPrefixLMPipeline`]): The pipeline, with its model.
+        batch_size, num_workers (`int`): Clips per forward pass; processes that decode.
+        options: Arguments of each call of the pipeline: `max_new_tokens`, `num_beams`, `truncation`, ...
+    """
+
+    def __init__(self, pipe: AfmPrefixLMPipeline, *, batch_size: int = 8, num_workers: int = 0, **options: Any) -> None:
+        self.pipe, self.batch_size, self.num_workers, self.options = pipe, batch_size, num_workers, options
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Model and arguments of the calls."""
+        return settings_of(self.pipe.model, **self.options)
+
+    def row(self, item: Item) -> dict[str, Any]:
+        """What the pipeline is given."""
+        audio = list(item.audio) if isinstance(item.audio, tuple) else item.audio
+        return {"audio": audio}
+
+    def prediction(self, result: Any) -> dict[str, Any]:
+        """What is kept of a result."""
+        return {"text": result[0]["generated_text"]}
+
+    def predict(self, items: Sequence[Item]) -> Iterator[Mapping[str, Any] | Failure]:
+        """`{"text": ...}` for each item."""
+        rows = Inputs([self.row(item) for item in items])  # a Dataset: answers come batch by batch
+        call = {"batch_size": self.batch_size, "num_workers": self.num_workers, "on_error": "return", **self.options}
+        for result in self.pipe(rows, **call):
+            yield Failure(str(result)) if isinstance(result, Exception) else self.prediction(result)
+
+
+class CaptionTask(AnswerTask):
+    """Captions against reference captions (`captions` of an item), by the metrics of the papers."""
+
+    name = "captioning"
+    main_metric = "spider"
+
+    def score(self, records: Sequence[Record]) -> dict[str, float]:
+        """BLEU, ROUGE-L, CIDEr-D; METEOR, SPICE and SPIDEr where there is Java."""
+        return dict(caption_scores(self._said(records), self._references(records)).scores)
+
+    def per_record(self, records: Sequence[Record]) -> dict[str, Any]:
+        """The metrics that are means over clips."""
+        scores = caption_scores(self._said(records), self._references(records)).per_clip
+        return {name: values for name, values in scores.items() if name in MEANS}
+
+    def details(self, records: Sequence[Record]) -> dict[str, Any]:
+        """Which metrics could not be computed, and some captions."""
+        result = caption_scores(self._said(records), self._references(records))
+        shown = [
+            {"id": r.item.id, "said": said, "reference": references[0]}
+            for r, said, references in zip(records[:20], self._said(records), self._references(records), strict=False)
+        ]
+        return {"left_out": result.left_out, "examples": shown}
+
+    def _said(self, records: Sequence[Record]) -> list[str]:
+        return [record.prediction["text"] for record in records]
+
+    def _references(self, records: Sequence[Record]) -> list[Sequence[str]]:
+        return [record.item.truth["captions"] for record in records]
+
+
+class DifferenceTask(CaptionTask):
+    """Explanations of the difference of two clips (`answer` of an item), in the tier that the item asks for."""
+
+    name = "audio-difference"
+
+    def row(self, item: Item) -> dict[str, Any]:
+        """Both clips, and the item's prompt."""
+        prompt = item.truth.get("prompt")
+        return {**super().row(item), **({"prompt": prompt} if prompt else {})}
+
+    def _references(self, records: Sequence[Record]) -> list[Sequence[str]]:
+        return [[record.item.truth["answer"]] for record in records]
+
+
+class QuestionTask(AnswerTask):
+    """
+    Questions with one right answer (`question` or `prompt`, `answer`, perhaps `choices` of an item).
+
+    With choices: `accuracy` by likelihood, `letter accuracy` by the letter that the model says, which is that of the
+    papers; what names no choice is wrong and counted as `unparsed`. Without: the answer must be the very words, in any
+    case and without a full stop.
+    """
+
+    name = "question-answering"
+    main_metric = "accuracy"
+
+    def row(self, item: Item) -> dict[str, Any]:
+        """The clip, the question and the choices."""
+        question = item.truth.get("question") or item.truth.get("prompt")
+        choices = item.truth.get("choices")
+        return {**super().row(item), "question": question, **({"choices": list(choices)} if choices else {})}
+
+    def prediction(self, result: Any) -> dict[str, Any]:
+        """Answer, generated text and letters."""
+        kept = {name: result[name] for name in ("answer", "letter", "generated_letter", "score") if name in result}
+        return {"text": result["generated_text"], **kept}
+
+    def score(self, records: Sequence[Record]) -> dict[str, float]:
+        """Accuracy; with choices also of the letters said."""
+        return {name: float(np.mean(values)) for name, values in self.per_record(records).items()}
+
+    def per_record(self, records: Sequence[Record]) -> dict[str, Any]:
+        """Whether each is right."""
+        right = [_same(r.prediction.get("answer", r.prediction["text"]), r.item.truth["answer"]) for r in records]
+        figures: dict[str, Any] = {"accuracy": right}
+        if all(record.item.truth.get("choices") for record in records):
+            letters = [record.prediction.get("generated_letter") for record in records]
+            true = [_letter(record.item) for record in records]
+            figures["letter accuracy"] = [a == b for a, b in zip(letters, true, strict=True)]
+            figures["unparsed"] = [letter is None for letter in letters]
+        return figures
+
+
+def _same(said: str, true: str) -> bool:
+    return said.strip().rstrip(".").lower() == true.strip().rstrip(".").lower()
+
+
+def _letter(item: Item) -> str:
+    """The letter of the right choice."""
+    choices = list(item.truth["choices"])
+    if item.truth["answer"] not in choices:
+        raise ValueError(f"{item.id}: the answer {item.truth['answer']!r} is none of the choices {choices}.")
+    return "abcdefghijklmnopqrstuvwxyz"[choices.index(item.truth["answer"])]

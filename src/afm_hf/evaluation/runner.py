@@ -1,0 +1,223 @@
+"""Runs a task over a dataset: predictions are written as they come, so that a run can be stopped and goes on."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from ..models.results_afm import AfmResult
+from .bootstrap import bootstrap_interval
+from .task import Failure, Item, Record, Task
+
+PREDICTIONS, SETTINGS, RESULT = "predictions", "settings.json", "result.json"
+
+
+@dataclass(kw_only=True)
+class EvaluationResult(AfmResult):
+    """
+    The figures of a task.
+
+    Args:
+        task, dataset (`str`): What was evaluated.
+        metrics (`dict[str, float]`): Fractions of 1.
+        intervals (`dict[str, list[float]]`): 95 % bootstrap interval of each, over the items.
+        count (`int`): Items that were predicted.
+        failures (`dict[str, str]`): Items that could not be, and why. They are in no figure.
+        details (`dict[str, Any]`): What else the task tells, as a confusion matrix.
+    """
+
+    task: str
+    dataset: str
+    metrics: dict[str, float]
+    intervals: dict[str, list[float]] = field(default_factory=dict)
+    count: int = 0
+    failures: dict[str, str] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+def run(
+    task: Task,
+    items: Sequence[Item],
+    folder: str | os.PathLike[str],
+    *,
+    dataset: str = "",
+    overwrite: bool = False,
+    progress: bool = True,
+    draws: int = 1000,
+    seed: int = 0,
+) -> EvaluationResult | None:
+    """
+    Predicts what is not predicted yet, and scores everything.
+
+    `folder` gets `settings.json`, one line per item in `predictions-{process}.jsonl`, written at once, and in the end
+    `result.json`. Stopped at any moment, the same call goes on. Started with `accelerate launch` or `torchrun`, the
+    processes share the items; the figures are the same.
+
+    Args:
+        task ([`Task`]): The task, with its model.
+        items: What to predict; see [`items_of`].
+        folder: Of this run alone.
+        dataset (`str`): Its name, for the result.
+        overwrite (`bool`): Start anew, also where another run's files lie.
+        progress (`bool`): Show a bar.
+        draws (`int`): Of the bootstrap; 0 leaves out the intervals.
+        seed (`int`): Of the bootstrap.
+
+    Returns:
+        The result; `None` in all processes but the first.
+
+    Raises:
+        ValueError: if there are no items, none could be predicted, or the folder holds a run with other settings.
+    """
+    if not items:
+        raise ValueError(f"There is nothing to evaluate in {dataset or 'the dataset'}: no items.")
+    work = Path(folder)
+    rank, processes = _place()
+    if rank == 0:
+        _claim(work, {"task": task.name, "dataset": dataset, **task.settings, "items": _digest(items)}, overwrite)
+    _wait(processes)
+    done = read_predictions(work)  # others may be writing already: only what is said of our own share matters
+    mine = [item for item in items[rank::processes] if item.id not in done]
+    if mine:
+        _predict(task, mine, work / f"{PREDICTIONS}-{rank}.jsonl", progress and rank == 0)
+    _wait(processes)
+    if rank:
+        return None
+    result = score(task, items, read_predictions(work), dataset=dataset, draws=draws, seed=seed)
+    (work / RESULT).write_text(result.to_json(indent=1) + "\n", encoding="utf-8")
+    return result
+
+
+def score(
+    task: Task,
+    items: Sequence[Item],
+    predictions: Mapping[str, Mapping[str, Any] | Failure],
+    *,
+    dataset: str = "",
+    draws: int = 1000,
+    seed: int = 0,
+) -> EvaluationResult:
+    """
+    The figures of predictions that are there already; see [`run`].
+
+    Raises:
+        ValueError: if none of the items has a prediction.
+    """
+    records, failures = [], {}
+    for item in items:
+        outcome = predictions.get(item.id, Failure("not predicted"))
+        if isinstance(outcome, Failure):
+            failures[item.id] = outcome.reason
+        else:
+            records.append(Record(item, outcome))
+    if not records:
+        first = next(iter(failures.items()))
+        raise ValueError(f"None of the {len(items)} items could be predicted; the first, {first[0]}: {first[1]}")
+    return EvaluationResult(
+        task=task.name,
+        dataset=dataset,
+        metrics=task.score(records),
+        intervals=_intervals(task, records, draws, seed),
+        count=len(records),
+        failures=failures,
+        details=task.details(records),
+        settings={**task.settings, "bootstrap_draws": draws, "seed": seed},
+    )
+
+
+def read_predictions(folder: str | os.PathLike[str]) -> dict[str, Mapping[str, Any] | Failure]:
+    """What a folder of [`run`] holds, by the item's id. A last line that was cut off by a crash does not count."""
+    found: dict[str, Mapping[str, Any] | Failure] = {}
+    for file in sorted(Path(folder).glob(f"{PREDICTIONS}-*.jsonl")):
+        for line in file.read_text(encoding="utf-8").splitlines():
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError:
+                continue
+            found[row["id"]] = Failure(row["failure"]) if "failure" in row else row["prediction"]
+    return found
+
+
+def _predict(task: Task, items: Sequence[Item], file: Path, progress: bool) -> None:
+    """Write a line for every item as soon as it is predicted."""
+    _mend_last_line(file)
+    with file.open("a", encoding="utf-8") as lines, tqdm(total=len(items), disable=not progress, unit="clip") as bar:
+        bar.set_description(task.name)
+        outcomes = iter(task.predict(items))
+        for item in items:
+            outcome = next(outcomes)
+            what = {"failure": outcome.reason} if isinstance(outcome, Failure) else {"prediction": dict(outcome)}
+            lines.write(json.dumps({"id": item.id, **what}, ensure_ascii=False) + "\n")
+            lines.flush()
+            bar.update()
+
+
+def _mend_last_line(file: Path) -> None:
+    """End a line that was cut off, so that the next one stands alone."""
+    if file.exists():
+        content = file.read_bytes()
+        if content and not content.endswith(b"\n"):
+            with file.open("ab") as lines:
+                lines.write(b"\n")
+
+
+def _claim(work: Path, settings: dict[str, Any], overwrite: bool) -> None:
+    """Make the folder this run's, or see that it is already."""
+    work.mkdir(parents=True, exist_ok=True)
+    mark = work / SETTINGS
+    written = json.loads(json.dumps(settings))
+    if mark.exists() and not overwrite:
+        before = json.loads(mark.read_text(encoding="utf-8"))
+        differ = sorted(name for name in before.keys() | written.keys() if before.get(name) != written.get(name))
+        if differ:
+            name = differ[0]
+            raise ValueError(
+                f"{work} holds an evaluation with other settings ({', '.join(differ)}): {name} was "
+                f"{before.get(name)!r}, now it is {written.get(name)!r}. Choose another folder, or start anew "
+                "(`overwrite=True`, `--overwrite`)."
+            )
+        return
+    for file in work.glob(f"{PREDICTIONS}-*.jsonl"):
+        file.unlink()
+    mark.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+
+
+def _digest(items: Sequence[Item]) -> str:
+    """Tells whether the items are the same."""
+    digest = hashlib.sha256()
+    for item in items:
+        digest.update(json.dumps([item.id, item.truth], sort_keys=True, default=str).encode())
+    return digest.hexdigest()[:16]
+
+
+def _intervals(task: Task, records: Sequence[Record], draws: int, seed: int) -> dict[str, list[float]]:
+    """The middle 95 % of each metric over resampled items."""
+    if not draws or len(records) < 2:
+        return {}
+    values = task.per_record(records)
+    if values is not None:
+        means = {name: bootstrap_interval(each, resamples=draws, seed=seed) for name, each in values.items()}
+        return {name: [mean.low, mean.high] for name, mean in means.items()}
+    rows = np.random.default_rng(seed).integers(len(records), size=(draws, len(records)))
+    figures = [task.score([records[i] for i in drawn]) for drawn in rows]
+    drawn_by_name = {name: [figure[name] for figure in figures] for name in figures[0]}
+    return {name: np.nanquantile(each, [0.025, 0.975]).tolist() for name, each in drawn_by_name.items()}
+
+
+def _place() -> tuple[int, int]:
+    """Number of the process and of all processes, as `accelerate launch` and `torchrun` say."""
+    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def _wait(processes: int) -> None:
+    """Until all processes are here."""
+    if processes > 1:
+        from accelerate import PartialState
+
+        PartialState().wait_for_everyone()
