@@ -1,11 +1,12 @@
 """The bundled models that answer in words: they load offline, hear, and keep to their forms of answer."""
 
+import numpy as np
 import pytest
 from transformers import AutoModelForMultimodalLM, AutoProcessor, pipeline
 
 import afm_hf
 
-NAMES = ["pengi-tiny", "adiff-tiny"]
+NAMES = ["pengi-tiny", "adiff-tiny", "mellow-tiny"]
 CLIPS = [str(clip) for clip in afm_hf.bundled_audio()]
 
 
@@ -26,14 +27,25 @@ def test_the_default_captioner_hears():
     assert len(set(said)) >= 10  # different clips, different captions
 
 
-def test_the_default_answerer_keeps_to_its_forms():
-    ask = pipeline("audio-question-answering")
+@pytest.mark.parametrize("name", [None, "pengi-tiny"])  # None is the default, mellow-tiny
+def test_the_answerers_keep_to_their_forms(name):
+    ask = pipeline("audio-question-answering", model=str(afm_hf.bundled_model(name)) if name else None)
     yes_or_no = ask(CLIPS[:4], question="is there rain in the audio?", choices=["yes", "no"], batch_size=4)
     assert {result["generated_text"] for result in yes_or_no} <= {"yes", "no"}
     high_or_low = ask(CLIPS[:4], question="is the sound high or low?", batch_size=4)
     assert {result["answer"] for result in high_or_low} <= {"high", "low"}
     chosen = ask(CLIPS[4], question="what is the sound?", choices=["rain", "cow mooing", "bell ringing"])
     assert abs(sum(entry["score"] for entry in chosen["scores"]) - 1) < 1e-5
+    assert ask(CLIPS[4], question="Who is speaking?")["answer"] == "i cannot tell"  # capitals do not matter
+
+
+def test_the_default_answerer_hears_what_comes_first():
+    ask = pipeline("audio-question-answering")
+    rate = ask.processor.feature_extractor.sampling_rate
+    cow, applause = (afm_hf.load_audio(CLIPS[i], rate)[: int(1.25 * rate)] for i in (4, 0))
+    for order, first in (((cow, applause), "cow mooing"), ((applause, cow), "applause")):
+        clip = {"array": np.concatenate(order), "sampling_rate": rate}
+        assert ask(clip, question="which sound comes first?", choices=["applause", "cow mooing"])["answer"] == first
 
 
 def test_the_default_explainer_tells_the_clips_apart_and_the_tiers():

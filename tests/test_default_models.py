@@ -15,7 +15,7 @@ DEFAULTS = {
     "zero-shot-audio-classification": "clap-tiny",
     "audio-text-generation": "pengi-tiny",
     "audio-captioning": "pengi-tiny",
-    "audio-question-answering": "pengi-tiny",
+    "audio-question-answering": "mellow-tiny",
     "audio-difference": "adiff-tiny",
     "audio-entailment": "clap-tiny",
 }

@@ -285,6 +285,7 @@ _BUNDLED = {
     "clap-tiny": ("CLAP", "convert_msclap.py"),
     "pengi-tiny": ("Pengi", "convert_pengi.py"),
     "adiff-tiny": ("ADIFF", "convert_adiff.py"),
+    "mellow-tiny": ("Mellow", "convert_mellow.py"),
 }
 
 
@@ -330,7 +331,7 @@ def _register_pipelines() -> None:
     language = AutoModelForMultimodalLM
     register("audio-text-generation", "AudioTextGenerationPipeline", language, "pengi-tiny")
     register("audio-captioning", "AudioCaptioningPipeline", language, "pengi-tiny")
-    register("audio-question-answering", "AudioQuestionAnsweringPipeline", language, "pengi-tiny")
+    register("audio-question-answering", "AudioQuestionAnsweringPipeline", language, "mellow-tiny")
     register("audio-difference", "AudioDifferencePipeline", language, "adiff-tiny")
     # The first class that knows the checkpoint's config: of models that answer in words, the one with the head.
     register("audio-entailment", "AudioEntailmentPipeline", (language, AutoModel), "clap-tiny")
