@@ -120,9 +120,13 @@ class PaperDifference:
 def load() -> tuple[PaperFigure, ...]:
     """All figures, sorted by id.
 
+    Example:
+    ```python
     >>> figures = load()
     >>> [figure.printed for figure in figures if figure.id == "clap-23/zero-shot/esc-50/all-folds/accuracy"]
     ['0.939']
+
+    ```
     """
     data = _data()
     tables, doubts = dict(zip(data["sources"], sources(), strict=True)), data["doubts"]
@@ -172,12 +176,15 @@ def find(
         `ValueError`: for a name that no figure has, with those that come close.
 
     Example:
+    ```python
     >>> [figure.value for figure in find(system="CLAP 23", task="zero-shot", dataset="esc50", metric="accuracy")]
     [0.939]
     >>> find(system="CLAP 32")
     Traceback (most recent call last):
     ...
     ValueError: No reported figure has the system 'CLAP 32'. Did you mean CLAP 23, ...
+
+    ```
     """
     wanted = dict(zip(NAMES, (system, variant, task, dataset, subset, split, metric), strict=True))
     found = list(load())
@@ -204,9 +211,12 @@ def difference(measured: float, row: PaperFigure, unit: Unit = "fraction") -> Pa
         `ValueError`: for a number that cannot be one of the metric in that unit.
 
     Example:
+    ```python
     >>> (row,) = find(system="Mellow", variant="", dataset="MMAU", subset="average", split="test")
     >>> print(difference(0.5, row))
     MMAU average test, accuracy: reported 52.11 % (Mellow), measured 50 %, difference -2.11 %
+
+    ```
     """
     if unit not in ("fraction", "percent"):
         raise ValueError(f"The unit is {unit!r}; it has to be 'fraction' or 'percent'.")
