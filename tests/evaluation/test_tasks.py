@@ -43,6 +43,8 @@ def test_zero_shot_is_what_the_pipeline_says(clap, items, tmp_path):
     said = clap(CLIPS, candidate_labels=LABELS, hypothesis_template="this is a sound of {}")
     right = [row[0]["label"] == label for row, label in zip(said, LABELS, strict=True)]
     assert result.metrics["accuracy"] == np.mean(right)
+    (low, high), *others = result.intervals.values()
+    assert low <= np.mean(right) <= high and not others
     assert list(result.failures) == ["bad"]
     assert np.trace(result.details["confusion"]) == sum(right)
     assert result.settings["templates"] == ["this is a sound of {}"]

@@ -91,9 +91,15 @@ class ZeroShotTask(Task):
             "macro F1": figures.macro_f1,
         }
 
-    def per_record(self, records: Sequence[Record]) -> dict[str, Any] | None:
-        """Several labels a clip: no intervals, they would take hours."""
-        return {} if self.multi_label else None
+    def per_record(self, records: Sequence[Record]) -> dict[str, Any]:
+        """Whether the likeliest label is right.
+
+        Macro figures get no interval: a draw in which a label does not occur has another number of labels. Nor does
+        mAP, which would take hours.
+        """
+        if self.multi_label:
+            return {}
+        return {"accuracy": [a == b for a, b in zip(*self._labels(records), strict=True)]}
 
     def details(self, records: Sequence[Record]) -> dict[str, Any]:
         """Confusion matrix (rows are true labels) and figures of each label."""
