@@ -197,7 +197,7 @@ def show(results: list[dict[str, Any]], what: str, **figures: Any) -> None:
     cells = (
         f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in figures.items()
     )
-    print(f"{what:21s}" + "  ".join(cells), flush=True)
+    print(f"{what:30s} " + "  ".join(cells), flush=True)
 
 
 def run_parts(description: str | None, parts: Sequence[Callable[..., None]], threads: Sequence[int]) -> None:
