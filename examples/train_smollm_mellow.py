@@ -13,9 +13,9 @@ tiny_answers_tasks.py). The audio tower and the language model stand still, and 
 `--output` holds tower, projection and LoRA, some megabytes; it needs the folder `--lm`. `merge` writes an ordinary
 model of 540 MB for `pipeline`. A run that was stopped begins anew. Seeded, one thread, float32.
 
-**How long to train is open.** 700 steps of 4 examples (`--bank 6144 --steps 700 --batch 4`, 20 CPU-minutes, 3.4 MB) are far too few: the
-answer names the label of 4 of 110 held-out clips, as does the best answer that does not listen (swapped audio: 2), and
-"is it there?" is right for 54 of 110 (swapped 61). So no such model is bundled.
+**How long to train is open.** 700 steps of 4 examples (`--bank 6144 --steps 700 --batch 4`, 20 CPU-minutes, 3.4 MB) are
+far too few: the answer names the label of 4 of 110 held-out clips, as does the best answer that does not listen
+(swapped audio: 2), and "is it there?" is right for 54 of 110 (swapped 61). So no such model is bundled.
 """
 
 import argparse
