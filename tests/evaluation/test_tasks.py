@@ -2,6 +2,8 @@
 
 import csv
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -129,3 +131,14 @@ def test_wrong_names_are_told(folder):
         load_items("esc51", str(folder), "zero-shot")
     with pytest.raises(ValueError, match=r"'esc50' is no dataset for 'captioning'.*clotho"):
         load_items("esc50", str(folder), "captioning")
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_same_figures_as_one(folder, tmp_path):
+    program = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "-m", "afm_hf.cli"]
+    arguments = ["evaluate", "--task", "zero-shot", "--dataset", "folder", "--data-dir", str(folder), "--draws", "20"]
+    subprocess.run([*program, *arguments, "--output", str(tmp_path / "two")], capture_output=True, timeout=300)
+    CliRunner().invoke(app, [*arguments, "--output", str(tmp_path / "one")])
+    two, one = (json.loads((tmp_path / name / "result.json").read_text()) for name in ("two", "one"))
+    assert len(list((tmp_path / "two").glob("predictions-*.jsonl"))) == 2
+    assert two["count"] == 6 and two["metrics"] == one["metrics"] and two["intervals"] == one["intervals"]
