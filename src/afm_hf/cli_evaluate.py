@@ -97,11 +97,9 @@ def _task(
     from .evaluation.datasets import labels_of
     from .evaluation.retrieval import RetrievalTask
     from .evaluation.zero_shot import ZeroShotTask
-    from .hub import ASSETS, bundled_model
-    from .retrieval import pick_device
+    from .retrieval import pick_device, resolve_model
 
-    where = str(bundled_model(model)) if (ASSETS / model / "config.json").is_file() else model
-    place = pick_device(device)
+    where, place = resolve_model(model), pick_device(device)
     if task in (TaskName.ZERO_SHOT, TaskName.RETRIEVAL):
         pipe = pipeline("zero-shot-audio-classification", model=where, device=place)
         if task is TaskName.RETRIEVAL:
