@@ -73,7 +73,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.hub.requests.append((self.command, path, self.headers.get("Range")))
         if path == "/api/whoami-v2":
             return self._json({"type": "user", "name": USER, "orgs": [], "auth": {"type": "access_token"}})
-        if found := re.fullmatch(r"/api/models/([\w.-]+/[\w.-]+)(?:/(revision|tree|refs)(?:/([^/]+))?(?:/.*)?)?", path):
+        if found := re.fullmatch(r"/api/models/([\w.-]+/[\w.-]+)(?:/(revision|tree|refs)(?:/([^/]+))?(?:/(.*))?)?", path):
             return self._about(*found.groups())
         if found := re.fullmatch(r"/([\w.-]+/[\w.-]+)/resolve/([^/]+)/(.+)", path):
             return self._download(*found.groups())
@@ -81,7 +81,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_HEAD = do_GET  # noqa: N815
 
-    def _about(self, repo, what, revision):
+    def _about(self, repo, what, revision, folder):
         if repo not in self.hub.repos:
             return self._fail(404, "RepoNotFound")
         if what == "refs":
@@ -96,10 +96,22 @@ class _Handler(BaseHTTPRequestHandler):
             return self._fail(404, "RevisionNotFound")
         files = self.hub.files(repo, revision or "main")
         if what == "tree":
-            return self._json([_entry(name, data) for name, data in sorted(files.items())])
+            return self._tree(files, folder or "")
         siblings = [{"rfilename": name} for name in sorted(files)]
         more = {"private": False, "tags": [], "downloads": 0, "likes": 0, "disabled": False, "gated": False}
         return self._json({"id": repo, "modelId": repo, "sha": sha, "siblings": siblings, **more})
+
+    def _tree(self, files, folder):
+        """What lies in a folder; all below it when the question asks for `recursive`."""
+        start = f"{folder}/" if folder else ""
+        below = {name: data for name, data in sorted(files.items()) if name.startswith(start)}
+        if folder and not below:
+            return self._fail(404, "EntryNotFound")
+        if "recursive=true" in urlsplit(self.path).query.lower():
+            return self._json([_entry(name, data) for name, data in below.items()])
+        folders = {start + name[len(start) :].split("/")[0] for name in below if "/" in name[len(start) :]}
+        entries = [_entry(name, data) for name, data in below.items() if "/" not in name[len(start) :]]
+        return self._json([*entries, *({"type": "directory", "path": each, "oid": ""} for each in sorted(folders))])
 
     def _download(self, repo, revision, name):
         if repo not in self.hub.repos:

@@ -96,6 +96,36 @@ def test_push_in_shards_list_and_load_by_revision(hub, tmp_path):
     assert python(program, tmp_path, **offline) == 0.5
 
 
+EVERY_MODEL = """
+    import json
+    import afm_hf
+    from transformers import AutoModelForMultimodalLM, AutoProcessor, pipeline
+
+    for name in ("pengi-tiny", "mellow-tiny", "adiff-tiny"):
+        folder = afm_hf.bundled_model(name)
+        AutoModelForMultimodalLM.from_pretrained(folder).push_to_hub("me/" + name)
+        AutoProcessor.from_pretrained(folder).push_to_hub("me/" + name)
+    clips = [str(clip) for clip in afm_hf.bundled_audio()]
+    print(json.dumps([
+        pipeline("audio-captioning", model="me/pengi-tiny")(clips[4]),
+        pipeline("audio-question-answering", model="me/mellow-tiny")(clips[4], question="what is the sound?"),
+        pipeline("audio-difference", model="me/adiff-tiny")((clips[0], clips[4])),
+    ]))
+"""
+
+
+def test_models_that_write_answer_from_the_hub_as_from_their_folders(hub, tmp_path):
+    _, address = hub
+    found = python(EVERY_MODEL, tmp_path, **environment(address, tmp_path / "home"))
+    folder = {name: str(afm_hf.bundled_model(name)) for name in KINDS}
+    ask = pipeline("audio-question-answering", model=folder["mellow-tiny"])
+    assert found == [
+        pipeline("audio-captioning", model=folder["pengi-tiny"])(CLIPS[4]),
+        ask(CLIPS[4], question="what is the sound?"),
+        pipeline("audio-difference", model=folder["adiff-tiny"])((CLIPS[0], CLIPS[4])),
+    ]
+
+
 def test_a_download_that_breaks_off_ends_in_a_whole_file(hub, tmp_path):
     server, address = hub
     server.repos["me/my-clap"] = []
