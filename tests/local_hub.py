@@ -73,7 +73,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.hub.requests.append((self.command, path, self.headers.get("Range")))
         if path == "/api/whoami-v2":
             return self._json({"type": "user", "name": USER, "orgs": [], "auth": {"type": "access_token"}})
-        if found := re.fullmatch(r"/api/models/([\w.-]+/[\w.-]+)(?:/(revision|tree|refs)(?:/([^/]+))?(?:/(.*))?)?", path):
+        if found := re.fullmatch(
+            r"/api/models/([\w.-]+/[\w.-]+)(?:/(revision|tree|refs)(?:/([^/]+))?(?:/(.*))?)?", path
+        ):
             return self._about(*found.groups())
         if found := re.fullmatch(r"/([\w.-]+/[\w.-]+)/resolve/([^/]+)/(.+)", path):
             return self._download(*found.groups())

@@ -27,6 +27,7 @@ class TaskName(str, Enum):
 
     ZERO_SHOT = "zero-shot"
     LINEAR_PROBE = "linear-probe"
+    FINE_TUNE = "fine-tune"
     RETRIEVAL = "retrieval"
     CAPTIONING = "captioning"
     QUESTION_ANSWERING = "question-answering"
@@ -58,6 +59,12 @@ def evaluate(
     similarity_model: Annotated[
         str | None, typer.Option(help="For closed: a CLAP that compares answers with labels, as the papers.")
     ] = None,
+    epochs: Annotated[
+        float | None, typer.Option(min=0.01, help="For fine-tune: of each training.", show_default="30")
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(min=1e-9, help="For fine-tune: of all weights.", show_default="0.0001")
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only so many of the first rows.")] = None,
     draws: Annotated[int, typer.Option(min=0, help="Bootstrap draws for the intervals.")] = 1000,
     seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
@@ -81,6 +88,7 @@ def evaluate(
         if report.skipped:
             typer.echo(str(report), err=True)
         options: dict[str, Any] = {"batch_size": batch_size, "num_workers": num_workers}
+        options |= {"epochs": epochs, "learning_rate": learning_rate, "folder": output / "classifiers"}
         if truncation:
             options["truncation"] = truncation.value
         if similarity_model:
@@ -126,5 +134,7 @@ def _table(result: "EvaluationResult") -> str:
         spread = f"  [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else ""
         lines.append(f"  {name:28s} {value:.4f}{spread}")
         lines += [f"    {row}" for row in papers.get(name, [])]
+    for name, figures in result.details.get("baselines", {}).items():
+        lines.append(f"  without listening, {name}: " + ", ".join(f"{key} {each:.4f}" for key, each in figures.items()))
     lines += [f"  {name} left out: {why}" for name, why in result.details.get("left_out", {}).items()]
     return "\n".join(lines)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from afm_hf.evaluation import bootstrap
-from afm_hf.evaluation.bootstrap import bootstrap_interval, paired_bootstrap
+from afm_hf.evaluation.bootstrap import Sums, bootstrap_interval, paired_bootstrap
 
 
 def test_the_interval_of_a_mean_is_about_two_standard_errors():
@@ -35,6 +35,9 @@ def test_a_figure_of_sums_is_resampled_as_a_whole():
     generator = np.random.default_rng(1)
     slow = [f1(table[generator.integers(0, 60, 60)].sum(0)) for _ in range(4000)]
     assert [result.low, result.high] == pytest.approx(np.percentile(slow, [2.5, 97.5]), abs=0.01)
+    assert bootstrap_interval(Sums(table, f1), resamples=4000).to_dict() == result.to_dict()
+    pair = paired_bootstrap(Sums(table, f1), Sums(table[::-1], f1), resamples=500)
+    assert pair.difference == pytest.approx(0) and pair.low < 0 < pair.high
 
 
 def test_copies_of_an_item_do_not_narrow_the_interval_of_groups():

@@ -6,15 +6,20 @@ import shutil
 
 import numpy as np
 import pytest
+import soundfile
+import torch
 from commands import run_command
+from transformers import AutoFeatureExtractor, pipeline
 
 import afm_hf
+from afm_hf import ClapAfmForAudioClassification
 from afm_hf.cli_evaluate import TaskName
 from afm_hf.evaluation.entailment import EntailmentTask
+from afm_hf.evaluation.fine_tune import FineTuneTask, by_fold
 from afm_hf.evaluation.linear_probe import LinearProbeTask, with_folds
 from afm_hf.evaluation.questions import ClothoAqaTask, MmauTask, MultipleChoiceTask, lettered
 from afm_hf.evaluation.reported import reported
-from afm_hf.evaluation.runner import EvaluationResult
+from afm_hf.evaluation.runner import EvaluationResult, run
 from afm_hf.evaluation.task import Item, Record
 from afm_hf.evaluation.tasks_by_name import RECIPES, build_task
 
@@ -83,9 +88,30 @@ def test_answers_that_name_no_relation_are_wrong_and_counted():
     task = EntailmentTask(type("Pipe", (), {"model": None}))
     scores = task.score(records(rows, "label"))
     assert scores["accuracy"] == pytest.approx(2 / 3) and scores["unparsed"] == pytest.approx(1 / 3)
+    for truth, _ in rows:
+        truth["hypothesis"] = "it rains"
     assert task.details(records(rows, "label"))["baselines"]["most frequent relation"]["accuracy"] == pytest.approx(
         2 / 3
     )
+
+
+def test_what_words_alone_reach_stands_beside_entailment():
+    """Hypotheses that betray their relation by a word: whoever reads them needs no clip."""
+    words = {"entailment": "surely", "neutral": "perhaps", "contradiction": "never"}
+    made = [
+        Record(Item(f"{clip}{label}", f"{clip}.wav", {"label": label, "hypothesis": f"it is {word} number {clip}"}),
+               {"label": "neutral"})
+        for clip in range(10) for label, word in words.items()
+    ]  # fmt: skip
+    task = EntailmentTask(type("Pipe", (), {"model": None}))
+    details = task.details(made)
+    assert details["baselines"]["words of the hypothesis alone"]["accuracy"] == 1
+    assert details["baselines"]["most frequent relation"]["accuracy"] == pytest.approx(1 / 3)
+    assert details["examples"][0] == {
+        "id": "0entailment", "asked": "it is surely number 0", "said": "neutral", "right": "entailment"
+    }  # fmt: skip
+    few = task.details(made[:9])["baselines"]
+    assert list(few) == ["most frequent relation"]  # three clips are too few to learn words from
 
 
 # -- probes -----------------------------------------------------------------------------------------------------------
@@ -138,6 +164,78 @@ def test_a_probe_for_several_labels_is_scored_by_map():
     assert LinearProbeTask(None, ["dog", "rain"], multi_label=True).score(made) == {"mAP": 1.0}
 
 
+@pytest.fixture(scope="module")
+def clap():
+    return pipeline("zero-shot-audio-classification", model=str(afm_hf.bundled_model("clap-tiny")))
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory):
+    """Three clips and the same softer, as two folds of three labels."""
+    folder, items = tmp_path_factory.mktemp("pairs"), []
+    for clip in afm_hf.bundled_audio()[2:5]:
+        samples, rate = soundfile.read(clip)
+        soundfile.write(folder / f"{clip.stem}.wav", 0.6 * samples, rate)
+        label = clip.stem.split("_")[0]
+        items.append(Item(clip.name, str(clip), {"label": label, "fold": 1}))
+        items.append(Item(f"soft {clip.name}", str(folder / f"{clip.stem}.wav"), {"label": label, "fold": 2}))
+    return items
+
+
+def test_fine_tuning_learns_from_the_other_folds_and_goes_on(clap, pairs, tmp_path):
+    items, labels = by_fold(pairs), ["birds", "car", "cow"]
+    options = {"epochs": 15, "learning_rate": 1e-3, "batch_size": 3, "folder": tmp_path / "kept"}
+    before = {name: value.clone() for name, value in clap.model.state_dict().items()}
+    result = run(FineTuneTask(clap, items, labels, **options), items, tmp_path / "run", progress=False, draws=0)
+    assert result.metrics["accuracy"] == 1 and result.count == 6
+    assert all(torch.equal(value, before[name]) for name, value in clap.model.state_dict().items())
+    kept = sorted((tmp_path / "kept").iterdir())
+    assert [path.name[:7] for path in kept] == ["fold-1-", "fold-2-"]
+
+    # as if killed in the second fold: the first classifier is taken from the folder, and figures are the same
+    shutil.rmtree(kept[1])
+    stamp = (kept[0] / "model.safetensors").stat().st_mtime_ns
+    again = run(FineTuneTask(clap, items, labels, **options), items, tmp_path / "again", progress=False, draws=0)
+    lines = [(tmp_path / name / "predictions-0.jsonl").read_text() for name in ("run", "again")]
+    assert lines[0] == lines[1] and again.metrics == result.metrics
+    assert (kept[0] / "model.safetensors").stat().st_mtime_ns == stamp
+    other = FineTuneTask(clap, items, labels, **{**options, "epochs": 1})
+    run(other, items, tmp_path / "other", progress=False, draws=0)
+    assert len(list((tmp_path / "kept").iterdir())) == 4  # other settings, other classifiers
+
+    # what is kept is a model as any other
+    loaded = ClapAfmForAudioClassification.from_pretrained(kept[0])
+    features = AutoFeatureExtractor.from_pretrained(kept[0])([items[0].audio], return_tensors="pt")
+    with torch.inference_mode():
+        said = loaded.eval()(**features).logits[0].tolist()
+    assert said == pytest.approx(json.loads(lines[0].splitlines()[0])["prediction"]["scores"], abs=1e-4)
+
+
+def test_fine_tuning_leaves_out_what_cannot_be_used_and_never_judges_training_clips(clap, tmp_path):
+    (tmp_path / "broken.wav").write_bytes(b"no sound")
+    clips = afm_hf.bundled_audio()
+    training = [
+        Item(f"train/{i}", str(clips[i]), {"labels": [["a"], ["b"]][i // 2], "fold": "train"}) for i in range(4)
+    ]
+    training.append(Item("train/bad", str(tmp_path / "broken.wav"), {"labels": ["a"], "fold": "train"}))
+    items = [*training, Item("0", str(clips[0]), {"labels": ["a"], "fold": "test"})]
+    items.append(Item("1", str(clips[2]), {"labels": ["b"], "fold": "test"}))
+    task = FineTuneTask(clap, items, ["a", "b"], multi_label=True, epochs=1, batch_size=1)
+    result = run(task, by_fold(items), tmp_path / "run", progress=False, draws=0)
+    assert list(result.failures) == ["train/bad"] and "not an audio file" in result.failures["train/bad"]
+    assert set(result.metrics) == {"mAP"}
+    assert result.details["clips"] == {"judged": 2, "trained on alone": 4}
+
+
+def test_fine_tuning_wants_one_process_and_other_folds(clap, pairs, monkeypatch):
+    alone = FineTuneTask(clap, pairs[::2], ["birds", "car", "cow"], epochs=1)
+    with pytest.raises(ValueError, match="no clips outside of the fold '1'"):
+        list(alone.predict(pairs[::2]))
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ValueError, match="runs in one process"):
+        FineTuneTask(clap, pairs, ["birds", "car", "cow"])
+
+
 def test_folds_are_made_only_where_there_are_none():
     items = [Item(str(i), "a.wav", {"label": label}) for i, label in enumerate(["dog"] * 7 + ["rain"] * 2)]
     assert [item.truth["fold"] for item in with_folds(items)] == ["1", "2", "3", "4", "5", "1", "2", "1", "2"]
@@ -177,12 +275,13 @@ def folder(tmp_path_factory):
     return root
 
 
-@pytest.mark.parametrize("task", ["linear-probe", "closed", "adaptation"])
+@pytest.mark.parametrize("task", ["linear-probe", "fine-tune", "closed", "adaptation"])
 def test_tasks_run_from_the_shell(folder, tmp_path, task):
     options = ["--task", task, "--dataset", "folder", "--data-dir", folder, "-o", tmp_path / "run", "--draws", 10]
-    limit = ["--limit", 3] if task == "adaptation" else []
+    limit = ["--limit", 3] if task == "adaptation" else ["--epochs", 1] if task == "fine-tune" else []
     printed = json.loads(run_command("evaluate", *options, *limit, "--format", "json").stdout)
-    assert printed["count"] == (3 if limit else 6) and 0 <= printed["metrics"]["accuracy"] <= 1
+    assert printed["count"] == (3 if task == "adaptation" else 6) and 0 <= printed["metrics"]["accuracy"] <= 1
+    assert printed["details"]["examples"][0]["right"] == "applause"
     again = json.loads(run_command("evaluate", *options, *limit, "--format", "json").stdout)
     assert again["metrics"] == printed["metrics"]
 

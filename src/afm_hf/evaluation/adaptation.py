@@ -7,7 +7,7 @@ import numpy as np
 
 from ..models.pipeline_test_time_adaptation import TestTimeAdaptationPipeline
 from ..models.results_afm import settings_of
-from .task import Failure, Item, Record, Task
+from .task import SHOWN, Failure, Item, Record, Task
 
 STEPS = (1, 5, 10)
 
@@ -74,7 +74,7 @@ class AdaptationTask(Task):
         return {"accuracy": most, "before": before, "gain": most - before, **between}
 
     def details(self, records: Sequence[Record]) -> dict[str, Any]:
-        """The entropy at each step, and the accuracy by the number of steps; why adaptations ended."""
+        """The entropy at each step, and the accuracy by the number of steps; why adaptations ended; some labels."""
         longest = max(len(record.prediction["entropies"]) for record in records)
         # a clip that stopped early keeps its last entropy
         rows = [r.prediction["entropies"] + [r.prediction["entropies"][-1]] * longest for r in records]
@@ -89,7 +89,13 @@ class AdaptationTask(Task):
             _curve("Accuracy by the number of steps", "steps", "accuracy", accuracy),
         ]
         ended = {why: {"clips": stopped.count(why)} for why in sorted(set(stopped))}
-        return {"curves": curves, "by_group": {"end of the adaptation": ended}}
+        most = str(self.steps[-1])
+        examples = [
+            {"id": r.item.id, "before": said["before"], "after": said["after"][most], "right": r.item.truth["label"]}
+            for r in records[:SHOWN]
+            for said in [r.prediction]
+        ]
+        return {"curves": curves, "by_group": {"end of the adaptation": ended}, "examples": examples}
 
     def _right(self, records: Sequence[Record], steps: int | None) -> np.ndarray:
         said = [r.prediction["before"] if steps is None else r.prediction["after"][str(steps)] for r in records]

@@ -1,6 +1,7 @@
 """Tasks of the models that answer in words: captions, questions, multiple choice, differences of two clips."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,13 @@ from ..models.pipeline_afm_prefix_lm import AfmPrefixLMPipeline
 from ..models.pipeline_audio_inputs import Inputs
 from ..models.prompts_afm import TIERS
 from ..models.results_afm import settings_of
+from .bootstrap import Sums
+from .metrics.bleu import bleu_counts, bleu_of_sums
 from .metrics.captions import CaptionScores, caption_scores
-from .task import Failure, Item, Record, Task
+from .metrics.pairs import CaptionPairs
+from .task import SHOWN, Failure, Item, Record, Task
 
-MEANS = ("rouge_l", "cider_d", "meteor", "spice", "spider")  # caption metrics that are means over clips
+MEANS = ("rouge_l", "cider_d", "spice", "spider")  # caption metrics that are means over clips; METEOR is none
 
 
 class AnswerTask(Task):
@@ -62,8 +66,10 @@ class CaptionTask(AnswerTask):
         return dict(self._scored(records).scores)
 
     def per_record(self, records: Sequence[Record]) -> dict[str, Any]:
-        """The metrics that are means over clips."""
-        return {name: values for name, values in self._scored(records).per_clip.items() if name in MEANS}
+        """The metrics that are means over clips, and BLEU, which comes from sums; METEOR's sums are not told."""
+        counts = bleu_counts(CaptionPairs.from_texts(self._said(records), self._references(records))).table()
+        means = {name: values for name, values in self._scored(records).per_clip.items() if name in MEANS}
+        return {**{f"bleu_{order}": Sums(counts, partial(_bleu, order)) for order in range(1, 5)}, **means}
 
     def details(self, records: Sequence[Record]) -> dict[str, Any]:
         """Which metrics could not be computed, and some captions."""
@@ -72,7 +78,9 @@ class CaptionTask(AnswerTask):
     def _examples(self, records: Sequence[Record]) -> list[dict[str, Any]]:
         return [
             {"id": r.item.id, "said": said, "reference": references[0]}
-            for r, said, references in zip(records[:20], self._said(records), self._references(records), strict=False)
+            for r, said, references in zip(
+                records[:SHOWN], self._said(records), self._references(records), strict=False
+            )
         ]
 
     def _scored(self, records: Sequence[Record]) -> CaptionScores:
@@ -90,6 +98,10 @@ class CaptionTask(AnswerTask):
 
     def _references(self, records: Sequence[Record]) -> list[Sequence[str]]:
         return [record.item.truth["captions"] for record in records]
+
+
+def _bleu(order: int, sums: np.ndarray) -> np.ndarray:
+    return bleu_of_sums(sums)[..., order - 1]
 
 
 class DifferenceTask(CaptionTask):
@@ -116,7 +128,7 @@ class DifferenceTask(CaptionTask):
         }
 
     def per_record(self, records: Sequence[Record]) -> dict[str, Any]:
-        """The metrics that are means, of each tier if there are tiers."""
+        """As of captions, of each tier if there are tiers."""
         parts = self._by_tier(records)
         return {
             f"{tier}{name}": value
@@ -183,6 +195,18 @@ class QuestionTask(AnswerTask):
             figures["letter accuracy"] = [a == b for a, b in zip(letters, true, strict=True)]
             figures["unparsed"] = [letter is None for letter in letters]
         return figures
+
+    def details(self, records: Sequence[Record]) -> dict[str, Any]:
+        """Some answers."""
+        return {"examples": [_asked(record) for record in records[:SHOWN]]}
+
+
+def _asked(record: Record) -> dict[str, Any]:
+    truth, said = record.item.truth, record.prediction
+    asked = " ".join(
+        [str(truth.get("question") or truth.get("prompt")), " / ".join(truth.get("choices") or ())]
+    ).strip()
+    return {"id": record.item.id, "asked": asked, "said": said.get("answer", said["text"]), "right": truth["answer"]}
 
 
 def _same(said: str, true: str) -> bool:

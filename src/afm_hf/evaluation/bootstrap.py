@@ -19,6 +19,20 @@ Statistic = Callable[[Floats], npt.ArrayLike]
 _DRAWS_AT_ONCE = 1 << 22  # 32 MB
 
 
+@dataclasses.dataclass(frozen=True)
+class Sums:
+    """
+    A figure that is no mean over items, but comes from sums over them, as corpus BLEU.
+
+    Args:
+        table: What is summed up, float64 `(items, columns)`.
+        statistic: The figure of sums: `(..., columns)` to `(...)`.
+    """
+
+    table: Floats
+    statistic: Statistic
+
+
 @dataclasses.dataclass(kw_only=True)
 class BootstrapInterval(AfmResult):
     """
@@ -61,7 +75,7 @@ class PairedBootstrap(AfmResult):
 
 
 def bootstrap_interval(
-    values: npt.ArrayLike,
+    values: npt.ArrayLike | Sums,
     statistic: Statistic | None = None,
     *,
     groups: Sequence[Hashable] | None = None,
@@ -74,8 +88,8 @@ def bootstrap_interval(
 
     Args:
         values:
-            A number (also a truth value) for each item, `(items,)`, whose mean is the figure; with `statistic`, what is
-            summed up, `(items, columns)`.
+            A number (also a truth value) for each item, `(items,)`, whose mean is the figure; or [`Sums`]; with
+            `statistic`, what is summed up, `(items, columns)`.
         statistic: The figure of sums: `(..., columns)` to `(...)`.
         groups:
             The group of each item. Groups are drawn whole: needed where several items share a clip, as these are not
@@ -105,8 +119,8 @@ def bootstrap_interval(
 
 
 def paired_bootstrap(
-    first: npt.ArrayLike,
-    second: npt.ArrayLike,
+    first: npt.ArrayLike | Sums,
+    second: npt.ArrayLike | Sums,
     statistic: Statistic | None = None,
     *,
     groups: Sequence[Hashable] | None = None,
@@ -162,13 +176,19 @@ def paired_bootstrap(
     )
 
 
+def count_of(values: npt.ArrayLike | Sums) -> int:
+    """How many items there are."""
+    return len(values.table if isinstance(values, Sums) else np.asarray(values))
+
+
 def _mean(sums: Floats) -> Floats:
     return sums[..., 0] / sums[..., 1]
 
 
-def _table(name: str, values: npt.ArrayLike, statistic: Statistic | None) -> tuple[Floats, Statistic]:
+def _table(name: str, values: npt.ArrayLike | Sums, statistic: Statistic | None) -> tuple[Floats, Statistic]:
     """Columns to sum up, `(items, columns)`, and the figure of their sums."""
-    table = np.asarray(values, dtype=np.float64)
+    numbers, statistic = (values.table, values.statistic) if isinstance(values, Sums) else (values, statistic)
+    table = np.asarray(numbers, dtype=np.float64)
     if table.ndim != (1 if statistic is None else 2):
         expected = "(items,)" if statistic is None else "(items, columns), as a statistic is given"
         raise ValueError(f"`{name}` has the shape {table.shape}; expected {expected}.")
@@ -223,4 +243,4 @@ def _figure(figure: Statistic, table: Floats) -> float:
     return float(np.asarray(figure(table.sum(0))))
 
 
-__all__ = ["BootstrapInterval", "PairedBootstrap", "bootstrap_interval", "paired_bootstrap"]
+__all__ = ["BootstrapInterval", "PairedBootstrap", "Sums", "bootstrap_interval", "count_of", "paired_bootstrap"]

@@ -9,7 +9,7 @@ from ..models.pipeline_audio_inputs import Inputs
 from ..models.pipeline_audio_text_generation import AudioTextGenerationPipeline
 from ..models.results_afm import settings_of
 from .metrics.accuracy import ClassificationScores, classification_scores
-from .task import Failure, Item, Record, Task
+from .task import SHOWN, Failure, Item, Record, Task
 
 
 class ClosedTask(Task):
@@ -86,9 +86,14 @@ class ClosedTask(Task):
         }
 
     def details(self, records: Sequence[Record]) -> dict[str, Any]:
-        """Confusion matrix and figures of each label, by likelihood."""
+        """Confusion matrix and figures of each label, by likelihood; some answers."""
         found = self._figures(records)
-        return {"labels": found.labels, "confusion": found.confusion.tolist(), "per_class": found.per_class}
+        matrix = {"labels": found.labels, "confusion": found.confusion.tolist(), "per_class": found.per_class}
+        examples = [
+            {"id": record.item.id, **record.prediction, "right": record.item.truth["label"]}
+            for record in records[:SHOWN]
+        ]
+        return {**matrix, "examples": examples}
 
     def _figures(self, records: Sequence[Record]) -> ClassificationScores:
         truth = [str(record.item.truth["label"]) for record in records]

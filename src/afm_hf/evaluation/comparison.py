@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..models.results_afm import AfmResult
-from .bootstrap import paired_bootstrap
+from .bootstrap import count_of, paired_bootstrap
 from .runner import EvaluationResult, read_predictions, run
 from .task import Failure, Item, Record, Task
 
@@ -120,8 +120,9 @@ def paired_figures(
         if name not in other:
             continue
         found[name] = {FIRST: one[name], SECOND: other[name], "difference": one[name] - other[name]}
-        if values[0] is not None and values[1] is not None and name in values[0] and name in values[1] and draws:
-            result = paired_bootstrap(values[0][name], values[1][name], resamples=draws, seed=seed)
+        pair = [each[name] for each in values if each is not None and name in each]
+        if len(pair) == 2 and count_of(pair[0]) > 1 and draws:
+            result = paired_bootstrap(*pair, resamples=draws, seed=seed)
             found[name] |= {"low": result.low, "high": result.high, "p_value": result.p_value}
         found[name] |= rescored.get(name, {})
     return found

@@ -47,8 +47,8 @@ class Benchmark:
 
 # What a data set of labelled clips is good for; "closed" is classification by a model that answers in words.
 ZERO_SHOT = ("zero-shot", "closed", "adaptation")
-LABELLED = (*ZERO_SHOT, "linear-probe")
-SEVERAL_LABELS = ("zero-shot", "linear-probe")
+LABELLED = (*ZERO_SHOT, "linear-probe", "fine-tune")
+SEVERAL_LABELS = ("zero-shot", "linear-probe", "fine-tune")
 CAPTIONED = ("captioning", "retrieval")
 
 

@@ -10,7 +10,9 @@ from ..models.pipeline_audio_entailment import AudioEntailmentPipeline
 from ..models.pipeline_audio_inputs import Inputs
 from ..models.results_afm import settings_of
 from .metrics.accuracy import ClassificationScores, classification_scores
-from .task import Failure, Item, Record, Task
+from .task import SHOWN, Failure, Item, Record, Task
+
+WORD_FOLDS = 5
 
 
 class EntailmentTask(Task):
@@ -66,17 +68,38 @@ class EntailmentTask(Task):
         return {"accuracy": right, "unparsed": [record.prediction["label"] is None for record in records]}
 
     def details(self, records: Sequence[Record]) -> dict[str, Any]:
-        """Confusion matrix, figures of each relation, and what the most frequent relation alone would give."""
+        """Confusion matrix, figures of each relation, some answers, and what can be reached without listening."""
         found = self._figures(records)
         truth = [record.item.truth["label"] for record in records]
         most = max(float(np.mean([label == each for each in truth])) for label in LABELS)
-        return {
-            "labels": found.labels,
-            "confusion": found.confusion.tolist(),
-            "per_class": found.per_class,
-            "baselines": {"most frequent relation": {"accuracy": most}},
-        }
+        baselines = {"most frequent relation": {"accuracy": most}}
+        if len({str(record.item.audio) for record in records}) >= WORD_FOLDS:
+            baselines["words of the hypothesis alone"] = {"accuracy": _accuracy_of_words(records)}
+        matrix = {"labels": found.labels, "confusion": found.confusion.tolist(), "per_class": found.per_class}
+        return {**matrix, "baselines": baselines, "examples": [_shown(record) for record in records[:SHOWN]]}
 
     def _figures(self, records: Sequence[Record]) -> ClassificationScores:
         truth = [record.item.truth["label"] for record in records]
         return classification_scores(truth, [record.prediction["label"] for record in records], list(LABELS))
+
+
+def _accuracy_of_words(records: Sequence[Record]) -> float:
+    """A linear classifier on words and pairs of words of the hypotheses; each clip by one that has not seen its own."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.model_selection import GroupKFold, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+    from sklearn.svm import LinearSVC
+
+    texts = [record.item.truth["hypothesis"] for record in records]
+    truth = np.array([record.item.truth["label"] for record in records])
+    clips = [str(record.item.audio) for record in records]
+    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"\S+")
+    classifier = make_pipeline(words, LinearSVC(random_state=0))
+    found = cross_val_predict(classifier, texts, truth, groups=clips, cv=GroupKFold(WORD_FOLDS))
+    return float((found == truth).mean())
+
+
+def _shown(record: Record) -> dict[str, Any]:
+    truth, said = record.item.truth, record.prediction
+    found = said["label"] if said["label"] is not None else said.get("answer", "")
+    return {"id": record.item.id, "asked": truth["hypothesis"], "said": found, "right": truth["label"]}

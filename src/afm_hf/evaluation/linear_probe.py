@@ -9,7 +9,7 @@ import torch
 from ..adaptation.logistic import fit_logistic, fit_logistic_tags
 from .metrics.accuracy import ClassificationScores, classification_scores, tagging_scores
 from .retrieval import RetrievalTask
-from .task import Item, Record
+from .task import SHOWN, Item, Record
 
 TRAIN, TEST = "train", "test"
 OUR_FOLDS = 5
@@ -65,14 +65,19 @@ class LinearProbeTask(RetrievalTask):
         return {"accuracy": [_label(record) == names[i] for record, i in zip(judged, best, strict=True)]}
 
     def details(self, records: Sequence[Record]) -> dict[str, Any]:
-        """Confusion matrix and figures of each label; how many clips were trained on alone."""
+        """Confusion matrix and figures of each label; some labels; how many clips were trained on alone."""
         judged, scores = self._scores(records)
         counts = {"judged": len(judged), "trained on alone": len(records) - len(judged)}
         if self.multi_label:
             return {"clips": counts}
         figures = self._figures(judged, scores)
         matrix = {"labels": figures.labels, "confusion": figures.confusion.tolist(), "per_class": figures.per_class}
-        return {**matrix, "clips": counts}
+        said = [self._known[i] for i in scores[:SHOWN].argmax(axis=1)]
+        examples = [
+            {"id": record.item.id, "said": label, "right": _label(record)}
+            for record, label in zip(judged, said, strict=False)
+        ]
+        return {**matrix, "clips": counts, "examples": examples}
 
     def _figures(self, judged: Sequence[Record], scores: np.ndarray) -> ClassificationScores:
         names = self._names(judged) if self.labels else self._known

@@ -8,9 +8,7 @@ import numpy as np
 from .answers import AnswerTask
 from .metrics.answers import AnswerScores, binary_scores, choice_scores, open_scores, option_letter
 from .metrics.mmau import GROUPS, RULES, mmau_scores
-from .task import Item, Record
-
-SHOWN = 20
+from .task import SHOWN, Item, Record
 
 
 class SaidTask(AnswerTask):

@@ -1,6 +1,5 @@
 """Runs a task over a dataset: predictions are written as they come, so that a run can be stopped and goes on."""
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,8 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from ..models.results_afm import AfmResult
-from .bootstrap import bootstrap_interval
+from .bootstrap import bootstrap_interval, count_of
+from .digests import items_digest, weights_digest
 from .task import Failure, Item, Record, Task
 
 PREDICTIONS, SETTINGS, RESULT = "predictions", "settings.json", "result.json"
@@ -81,8 +81,9 @@ def run(
     work = Path(folder)
     rank, processes = _place()
     if rank == 0:
-        made_by = {"task": task.name, "dataset": dataset, **task.settings, "weights": _weights(task)}
-        _claim(work, {**made_by, "items": _digest(items)}, overwrite)
+        model = getattr(getattr(task, "pipe", None), "model", None)
+        made_by = {"task": task.name, "dataset": dataset, **task.settings, "weights": weights_digest(model)}
+        _claim(work, {**made_by, "items": items_digest(items)}, overwrite)
     _wait(processes)
     done = read_predictions(work)  # others may be writing already: only what is said of our own share matters
     mine = [item for item in items[rank::processes] if item.id not in done]
@@ -190,35 +191,17 @@ def _claim(work: Path, settings: dict[str, Any], overwrite: bool) -> None:
     mark.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
 
 
-def _digest(items: Sequence[Item]) -> str:
-    """Tells whether the items are the same."""
-    digest = hashlib.sha256()
-    for item in items:
-        digest.update(json.dumps([item.id, item.truth], sort_keys=True, default=str).encode())
-    return digest.hexdigest()[:16]
-
-
-def _weights(task: Task) -> str:
-    """Tells whether the weights are the same, wherever they lie, by some numbers of every tensor."""
-    model: Any = getattr(getattr(task, "pipe", None), "model", None)
-    if not hasattr(model, "state_dict"):
-        return ""
-    digest = hashlib.sha256()
-    for name, value in sorted(model.state_dict().items()):
-        flat = value.detach().flatten()
-        some = flat[:: max(1, flat.numel() // 64)].float().cpu().numpy()
-        digest.update(f"{name} {tuple(value.shape)}".encode())
-        digest.update(some.tobytes())
-    return digest.hexdigest()[:16]
-
-
 def _intervals(task: Task, records: Sequence[Record], draws: int, seed: int) -> dict[str, list[float]]:
     """The middle 95 % of each metric over resampled items."""
     if not draws or len(records) < 2:
         return {}
     values = task.per_record(records)
     if values is not None:
-        means = {name: bootstrap_interval(each, resamples=draws, seed=seed) for name, each in values.items()}
+        means = {
+            name: bootstrap_interval(each, resamples=draws, seed=seed)
+            for name, each in values.items()
+            if count_of(each) > 1  # of the parts of a dataset one may be small
+        }
         return {name: [mean.low, mean.high] for name, mean in means.items()}
     rows = np.random.default_rng(seed).integers(len(records), size=(draws, len(records)))
     figures = [task.score([records[i] for i in drawn]) for drawn in rows]

@@ -20,7 +20,7 @@ from .suite_items import labelled
 from .task import Failure, Item, Record, Task
 
 TRIVIAL, SHUFFLED = "trivial", "shuffled audio"
-CONTROL, _EXAMPLES = "control", 15
+CONTROL = "control"
 
 
 @dataclass
@@ -141,8 +141,6 @@ def _run_one(
     result.details |= {"baselines": baselines, "main_metric": main, "note": entry.note}
     if groups := _by_kind(task(), records):
         result.details["by_group"] = {**result.details.get("by_group", {}), "kind of question": groups}
-    if {"question", "hypothesis"} & records[0].item.truth.keys():
-        result.details.setdefault("examples", [_example(record) for record in records[:_EXAMPLES]])
     return result
 
 
@@ -160,15 +158,6 @@ def _by_kind(task: Task, records: Sequence[Record]) -> dict[str, Figures]:
         if "kind" in record.item.truth:
             kinds.setdefault(record.item.truth["kind"], []).append(record)
     return {kind: task.score(rows) for kind, rows in kinds.items()}
-
-
-def _example(record: Record) -> dict[str, str]:
-    truth, said = record.item.truth, record.prediction
-    asked = str(truth.get("question") or truth.get("hypothesis"))
-    if choices := truth.get("choices"):
-        asked += f" {' / '.join(choices)}"
-    right = {"asked": asked, "right": truth.get("answer") or truth["label"]}
-    return {"clip": record.item.id.partition("?")[0], **right, "said": str(said.get("answer") or said.get("label"))}
 
 
 def _pipeline(entry: SuiteTask, model: str, device: str | None) -> Any:

@@ -25,7 +25,7 @@ class NamedCaptionTask(CaptionTask):
         return {LABEL: float(np.mean(self._named(records))), **super().score(records)}
 
     def per_record(self, records: Sequence[Record]) -> dict[str, Any]:
-        """Whether each names it; caption metrics that are means."""
+        """Whether each names it; the caption metrics that get intervals."""
         return {LABEL: self._named(records), **super().per_record(records)}
 
     def _named(self, records: Sequence[Record]) -> list[bool]:
@@ -43,7 +43,7 @@ class NamedDifferenceTask(DifferenceTask):
         return {**named, **super().score(records)}
 
     def per_record(self, records: Sequence[Record]) -> dict[str, Any]:
-        """Whether each answer names them; caption metrics that are means."""
+        """Whether each answer names them; the caption metrics that get intervals."""
         return {**self._named(records), **super().per_record(records)}
 
     def _named(self, records: Sequence[Record]) -> dict[str, list[bool]]:

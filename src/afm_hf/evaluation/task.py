@@ -5,6 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+SHOWN = 20  # examples in the details of a result
+
 
 @dataclass(frozen=True)
 class Item:
@@ -65,7 +67,7 @@ class Task(ABC):
         """Metrics of these records, as fractions of 1."""
 
     def per_record(self, records: Sequence[Record]) -> dict[str, Any] | None:
-        """The metrics that are means over records: their values, `(records,)` each. They get intervals, others do not.
+        """The metrics that get intervals: values of each record, `(records,)`, whose mean is the metric; or [`Sums`].
 
         `None`, the default: all metrics are computed anew for every draw of the bootstrap, which takes its time.
         """

@@ -10,6 +10,7 @@ from .answers import CaptionTask, DifferenceTask, QuestionTask
 from .closed import ClosedTask
 from .datasets import Benchmark, labels_of, load_items
 from .entailment import EntailmentTask
+from .fine_tune import FineTuneTask, by_fold
 from .fitting import check_model
 from .linear_probe import LinearProbeTask, with_folds
 from .questions import ClothoAqaTask, MmauTask, MultipleChoiceTask, lettered
@@ -50,6 +51,11 @@ def _probe(pipe: Any, items: Sequence[Item], benchmark: Benchmark, folder: str, 
     return LinearProbeTask(pipe, labels, multi_label=benchmark.multi_label, **options)
 
 
+def _fine_tune(pipe: Any, items: Sequence[Item], benchmark: Benchmark, folder: str, options: dict[str, Any]) -> Task:
+    labels = labels_of(items, benchmark, folder)
+    return FineTuneTask(pipe, items, labels, multi_label=benchmark.multi_label, **options)
+
+
 def _closed(pipe: Any, items: Sequence[Item], benchmark: Benchmark, folder: str, options: dict[str, Any]) -> Task:
     return ClosedTask(pipe, labels_of(items, benchmark, folder), **options)
 
@@ -67,6 +73,12 @@ CLAP, SPEAKS = "clap-tiny", "mellow-tiny"
 RECIPES: dict[str, Recipe] = {
     "zero-shot": Recipe(CLAP, "zero-shot-audio-classification", _zero_shot, ("num_workers", "truncation", "templates")),
     "linear-probe": Recipe(CLAP, "zero-shot-audio-classification", _probe),
+    "fine-tune": Recipe(
+        CLAP,
+        "zero-shot-audio-classification",
+        _fine_tune,
+        ("num_workers", "truncation", "epochs", "learning_rate", "folder"),
+    ),
     "retrieval": Recipe(CLAP, "zero-shot-audio-classification", _plain(RetrievalTask)),
     "captioning": Recipe("pengi-tiny", "audio-captioning", _plain(CaptionTask)),
     "question-answering": Recipe(SPEAKS, "audio-question-answering", _plain(QuestionTask)),
@@ -95,7 +107,7 @@ def items_for(
         ValueError: as [`load_items`]; or the dataset has nothing of what the task needs.
     """
     items, benchmark, report = load_items(dataset, data_dir, task, split, limit)
-    if task == "linear-probe":
+    if task in ("linear-probe", "fine-tune"):
         training: list[Item] = []
         if benchmark.train_split:
             training, _, more = load_items(dataset, data_dir, task, benchmark.train_split, limit)
@@ -103,6 +115,7 @@ def items_for(
             for kind in ("missing", "broken", "textless"):
                 getattr(report, kind).extend(getattr(more, kind))
         items = with_folds(items, training)
+        items = by_fold(items) if task == "fine-tune" else items
     if task == "multiple-choice":
         items = lettered(items)
     return items, benchmark, report
@@ -126,8 +139,8 @@ def build_task(
         data_dir (`str`): The dataset's folder.
         model (`str`, *optional*): A bundled model's name, a folder or a Hub id; the recipe's if not given.
         device (`str`, *optional*): As `"cuda"`; the best there is if not given.
-        options: `batch_size`, `num_workers`, `truncation`, `templates`, `similarity_model`; what is None, or not for
-            this task, is left out.
+        options: `batch_size`, `num_workers`, `truncation`, `templates`, `similarity_model`, `epochs`, `learning_rate`,
+            `folder`; what is None, or not for this task, is left out.
 
     Raises:
         ValueError: for an unknown task, or a model that is not for it.

@@ -15,7 +15,7 @@ from ..models.pipeline_zero_shot_audio_classification import (
 from ..models.results_afm import settings_of
 from ..retrieval import in_batches, read_batches
 from .metrics.accuracy import classification_scores, tagging_scores
-from .task import Failure, Item, Record, Task
+from .task import SHOWN, Failure, Item, Record, Task
 
 
 class ZeroShotTask(Task):
@@ -102,11 +102,17 @@ class ZeroShotTask(Task):
         return {"accuracy": [a == b for a, b in zip(*self._labels(records), strict=True)]}
 
     def details(self, records: Sequence[Record]) -> dict[str, Any]:
-        """Confusion matrix (rows are true labels) and figures of each label."""
+        """Confusion matrix (rows are true labels), figures of each label, and some labels."""
         if self.multi_label:
             return {}
-        figures = classification_scores(*self._labels(records), self.labels)
-        return {"labels": self.labels, "confusion": figures.confusion.tolist(), "per_class": figures.per_class}
+        truth, said = self._labels(records)
+        figures = classification_scores(truth, said, self.labels)
+        matrix = {"labels": self.labels, "confusion": figures.confusion.tolist(), "per_class": figures.per_class}
+        examples = [
+            {"id": record.item.id, "said": label, "right": true}
+            for record, label, true in zip(records[:SHOWN], said, truth, strict=False)
+        ]
+        return {**matrix, "examples": examples}
 
     def _scores(self, records: Sequence[Record]) -> np.ndarray:
         return np.array([record.prediction["scores"] for record in records])
