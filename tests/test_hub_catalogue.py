@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import sys
 import threading
 from contextlib import contextmanager
@@ -123,6 +124,24 @@ def test_the_list_is_whole():
     )
     listed = json.loads(run_command("models", "--format", "json").stdout)
     assert [row["name"] for row in listed["official"]] == [each.name for each in official_checkpoints()]
+
+
+KEYS = {
+    "clap-2022": "clap2022", "clap-2023": "clap2023", "clapcap": "clapcap", "pengi": "pengi_base",
+    "pengi-no-text-encoder": "pengi_base_no_text_enc", "mellow": "mellow", "mellow-s": "mellow", "adiff": "adiff",
+    "adiff-wavcaps": "adiff",
+}  # fmt: skip
+BYTES = {"float32": 4, "int64": 8, "bool": 1}
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_sizes_are_those_of_the_recorded_tensors(name):
+    keys = json.loads((Path(__file__).parent / "parity" / KEYS[name] / "keys.json").read_text())
+    size = sum(math.prod(each["shape"]) * BYTES[each["dtype"]] for each in keys.values())
+    checkpoint = find_checkpoint(name)
+    assert checkpoint.gigabytes == round(size / 1e9, 2)
+    parameters = float(checkpoint.parameters.removesuffix(" M")) * 1e6
+    assert 0.8 * size / 4 < parameters <= size / 4  # the rest is buffers and heads that share weights
 
 
 def test_unknown_names_and_foreign_files_are_told(tmp_path):

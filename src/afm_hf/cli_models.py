@@ -26,8 +26,9 @@ def models(
     typer.echo("Official, `afm-hf convert NAME --output FOLDER`:")
     width = max(len(each.name) for each in official_checkpoints())
     for each in official_checkpoints():
-        facts = [each.system, each.paper, each.licence, f"{each.sampling_rate} Hz", each.parameters, each.page]
-        typer.echo(f"  {each.name:{width}s}  {', '.join(fact for fact in facts if fact)}")
+        size = f"{each.parameters} ({each.gigabytes} GB)"
+        facts = [each.system, each.paper, each.licence, f"{each.sampling_rate} Hz", size, each.page]
+        typer.echo(f"  {each.name:{width}s}  {', '.join(facts)}")
 
 
 def convert(

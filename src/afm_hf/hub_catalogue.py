@@ -32,7 +32,8 @@ class OfficialCheckpoint:
         family (`str`): Which converter: `"msclap"`, `"pengi"`, `"mellow"` or `"adiff"`.
         tokenizers (`dict[str, str]`): The converter's arguments for tokenizers, and the Hub ids that the authors used.
         repo, url (`str`): Of the file, on the Hub or elsewhere.
-        parameters (`str`): How many, where it is known.
+        parameters (`str`): How many; a tied head counts once.
+        gigabytes (`float`): Of the weights in the file, in 10^9 bytes; the file may hold more, as an optimiser's state.
     """
 
     name: str
@@ -48,6 +49,7 @@ class OfficialCheckpoint:
     repo: str = ""
     url: str = ""
     parameters: str = ""
+    gigabytes: float = 0.0
 
 
 @cache

@@ -205,7 +205,9 @@ def _repeat(results: Sequence[EvaluationResult]) -> list[Block]:
     versions = [["Python", platform.python_version()], *([name, _version(name)] for name in _VERSIONS)]
     return [
         Code("\n".join(commands)),
-        Text("Intervals are percentiles of the bootstrap over the clips; metrics that are no means have none."),
+        Text(
+            "Intervals are percentiles of the bootstrap over the clips; metrics that come neither from means nor from sums over clips have none."
+        ),
         Fold("Versions when the report was written", [Table(["package", "version"], versions, range(0))]),
     ]
 
