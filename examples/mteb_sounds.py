@@ -26,7 +26,7 @@ from afm_hf.evaluation.retrieval import RetrievalTask
 from afm_hf.evaluation.runner import run
 from afm_hf.evaluation.task import Item
 from afm_hf.evaluation.zero_shot import ZeroShotTask
-from afm_hf.retrieval import resolve_model
+from afm_hf.loading import resolve_model
 
 TEMPLATE = "this is a sound of {}"
 

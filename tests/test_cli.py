@@ -14,7 +14,7 @@ from tiny_models import RATE, tiny_clap, tone, write_tones
 from transformers import pipeline
 from typer.testing import CliRunner
 
-from afm_hf import __version__, retrieval
+from afm_hf import __version__, loading
 from afm_hf.cli import app
 from afm_hf.retrieval import AudioIndex, ClapEmbedder
 
@@ -125,7 +125,7 @@ def test_an_empty_folder_and_an_unknown_model_are_named(clips, tmp_path, monkeyp
 
 
 def test_without_a_model_the_bundled_one_is_taken(clips, model, monkeypatch):
-    monkeypatch.setattr(retrieval, "bundled_model", lambda name: {"clap-tiny": model}[name])
+    monkeypatch.setattr(loading, "bundled_model", lambda name: {"clap-tiny": model}[name])
     result = run("classify", clips[0], "--labels", "a,b", "--device", "cpu", "--format", "json")
     assert len(json.loads(result.stdout)[0]["results"]) == 2
 

@@ -15,8 +15,11 @@ import torch
 from safetensors import safe_open
 from tiny_models import CLIP_S, clap_parts, stock_clap_parts, tiny_clap, tone, write_tones
 
-from afm_hf import AudioDecodeError, ClapAfmModel, retrieval
-from afm_hf.retrieval import AudioIndex, ClapEmbedder, FileState, IndexMismatchError, embed_files, find_audio
+from afm_hf import AudioDecodeError, ClapAfmModel
+from afm_hf import index as index_module
+from afm_hf.audio_files import FileState, find_audio
+from afm_hf.embedder import fingerprint
+from afm_hf.retrieval import AudioIndex, ClapEmbedder, IndexMismatchError, embed_files
 
 
 @pytest.fixture(scope="module")
@@ -288,7 +291,7 @@ def test_the_fingerprint_follows_the_model_and_not_its_place(model, embedder, tm
     copy = shutil.copytree(model, tmp_path / "copy")
     embedder.embed_text(["texts", "of several lengths"])  # leaves padding settings in the tokenizer
     parts = (embedder.model, embedder.feature_extractor, embedder.tokenizer)
-    assert retrieval.fingerprint(*parts) == ClapEmbedder(copy, device="cpu").fingerprint == embedder.fingerprint
+    assert fingerprint(*parts) == ClapEmbedder(copy, device="cpu").fingerprint == embedder.fingerprint
     changed = ClapAfmModel.from_pretrained(copy)
     with torch.no_grad():
         changed.audio_projection.linear1.weight[0, 0] += 1e-3
@@ -315,7 +318,7 @@ def test_files_that_are_no_index_are_refused(tmp_path, suffix):
 
 def test_an_index_of_a_newer_release_is_refused(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(retrieval, "INDEX_VERSION", 2)
+        patch.setattr(index_module, "INDEX_VERSION", 2)
         small_index().save(tmp_path / "emb.safetensors")
     with pytest.raises(ValueError, match="version 2; this release reads version 1"):
         AudioIndex.load(tmp_path / "emb.safetensors")
@@ -325,7 +328,7 @@ def test_a_failed_save_leaves_the_old_index_and_no_litter(tmp_path, monkeypatch)
     path = tmp_path / "emb.safetensors"
     small_index().save(path)
     old = path.read_bytes()
-    monkeypatch.setattr(retrieval, "_HEADER_LIMIT", 10)
+    monkeypatch.setattr(index_module, "_HEADER_LIMIT", 10)
     with pytest.raises(ValueError, match=r"Write a \.parquet file"):
         small_index().save(path)
 
@@ -333,7 +336,7 @@ def test_a_failed_save_leaves_the_old_index_and_no_litter(tmp_path, monkeypatch)
         Path(temporary).write_bytes(b"half")
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(retrieval, "_write_safetensors", torn)
+    monkeypatch.setattr(index_module, "_write_safetensors", torn)
     with pytest.raises(OSError, match="No space"):
         small_index().save(path)
     assert path.read_bytes() == old

@@ -37,8 +37,9 @@ from .cli_report import report
 from .cli_suite import suite
 
 if TYPE_CHECKING:
+    from .audio_files import FeatureBatch
     from .models.pipeline_zero_shot_audio_classification import ZeroShotAudioClassificationPipeline
-    from .retrieval import ClapEmbedder, FeatureBatch
+    from .retrieval import ClapEmbedder
 
 app = typer.Typer(
     name="afm-hf",
@@ -91,8 +92,8 @@ def classify(
     Files that cannot be used are named on stderr and skipped; the exit code is then 1.
     """
     with errors_for_users():
+        from .audio_files import find_audio, in_batches, read_batches
         from .models.pipeline_zero_shot_audio_classification import as_labels
-        from .retrieval import find_audio, in_batches, read_batches
 
         options: dict[str, Any] = {"candidate_labels": as_labels(_read_labels(labels, labels_file))}
         options.update(multi_label=multi_label, top_k=top_k or None)
@@ -217,8 +218,8 @@ def _embed_queries(
 def _load_pipeline(
     model: str, device: str | None, dtype: str | None, options: dict[str, Any]
 ) -> "ZeroShotAudioClassificationPipeline":
+    from .loading import load_clap, pick_device
     from .models.pipeline_zero_shot_audio_classification import ZeroShotAudioClassificationPipeline
-    from .retrieval import load_clap, pick_device
 
     place = pick_device(device)
     clap, extractor, tokenizer = load_clap(model, dtype)

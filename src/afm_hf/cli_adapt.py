@@ -74,9 +74,9 @@ def adapt(
     Files that cannot be used are named on stderr and skipped; the exit code is then 1.
     """
     with errors_for_users():
+        from .audio_files import find_audio
         from .models.adaptation_afm import AdaptationSettings
         from .models.pipeline_zero_shot_audio_classification import as_labels
-        from .retrieval import find_audio
 
         settings: dict[str, Any] = {
             **{"kind": kind.value, "prompt": prompt, "template": template, "position": position.value},
@@ -120,8 +120,8 @@ def read_labels(labels: str | None, labels_file: Path | None) -> list[str] | str
 
 
 def _load(model: str, device: str | None) -> "TestTimeAdaptationPipeline":
+    from .loading import load_clap, pick_device
     from .models.pipeline_test_time_adaptation import TestTimeAdaptationPipeline
-    from .retrieval import load_clap, pick_device
 
     place = pick_device(device)
     clap, extractor, tokenizer = load_clap(model)

@@ -96,7 +96,7 @@ class _Judgements(_Answers):
 
 
 def _resolved(captioner: str) -> str:
-    from .retrieval import resolve_model
+    from .loading import resolve_model
 
     return str(resolve_model(captioner))
 

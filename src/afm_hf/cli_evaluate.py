@@ -116,7 +116,7 @@ def _task(
 ) -> "Task":
     """The task with its model."""
     from .evaluation.tasks_by_name import build_task
-    from .retrieval import resolve_model
+    from .loading import resolve_model
 
     if options.get("similarity_model"):
         options = {**options, "similarity_model": resolve_model(options["similarity_model"])}

@@ -29,7 +29,7 @@ def export(
         from transformers import AutoFeatureExtractor, AutoModel, AutoTokenizer
 
         from .export import export_clap
-        from .retrieval import resolve_model
+        from .loading import resolve_model
 
         source = resolve_model(model)
         extractor = AutoFeatureExtractor.from_pretrained(source)

@@ -130,7 +130,7 @@ def difference(
 
 
 def _find(files: list[Path]) -> list[str]:
-    from .retrieval import find_audio
+    from .audio_files import find_audio
 
     paths = find_audio(files)
     if not paths:
@@ -179,7 +179,7 @@ class _Answers:
         from transformers import pipeline
         from transformers.pipelines import PIPELINE_REGISTRY
 
-        from .retrieval import pick_device, resolve_model
+        from .loading import pick_device, resolve_model
 
         default = None if model else PIPELINE_REGISTRY.check_task(task)[1]["default"]["model"][0]
         source = default or resolve_model(str(model))

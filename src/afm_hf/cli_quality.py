@@ -107,7 +107,7 @@ def _pairs(good: list[str], bad: list[str]) -> list[tuple[str, str]]:
 
 
 def _find(files: list[Path]) -> list[str]:
-    from .retrieval import find_audio
+    from .audio_files import find_audio
 
     if not files:
         raise ValueError("Give audio files or folders of them, or --ratings FILE.csv.")
@@ -127,8 +127,8 @@ def _folder(files: list[Path]) -> Path | None:
 
 
 def _load(model: str, device: str | None, dtype: Dtype | None) -> "AudioQualityAssessmentPipeline":
+    from .loading import load_clap, pick_device
     from .models.pipeline_audio_quality_assessment import AudioQualityAssessmentPipeline
-    from .retrieval import load_clap, pick_device
 
     place = pick_device(device)
     clap, extractor, tokenizer = load_clap(model, dtype.value if dtype else None)

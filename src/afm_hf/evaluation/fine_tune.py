@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from ..audio_files import in_batches, read_batches
 from ..models.modeling_clap_afm import ClapAfmForAudioClassification
-from ..retrieval import in_batches, read_batches
 from ..training.collators import LabelCollator
 from .digests import items_digest, weights_digest
 from .linear_probe import TRAIN, LinearProbeTask

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..audio_files import AUDIO_SUFFIXES, in_batches, read_batches
 from ..data.tables import TableRow, header, read_rows
 from ..models.pipeline_audio_quality_assessment import SEGMENTS, AudioQuality, AudioQualityAssessmentPipeline
 from ..models.results_afm import AfmResult
-from ..retrieval import AUDIO_SUFFIXES, in_batches, read_batches
 from .metrics.correlation import Correlation, correlate
 
 RATINGS = ("OVL", "REL")

@@ -206,7 +206,8 @@ def _repeat(results: Sequence[EvaluationResult]) -> list[Block]:
     return [
         Code("\n".join(commands)),
         Text(
-            "Intervals are percentiles of the bootstrap over the clips; metrics that come neither from means nor from sums over clips have none."
+            "Intervals are percentiles of the bootstrap over the clips; metrics that come neither from means nor from "
+            "sums over clips have none."
         ),
         Fold("Versions when the report was written", [Table(["package", "version"], versions, range(0))]),
     ]

@@ -163,7 +163,7 @@ def _by_kind(task: Task, records: Sequence[Record]) -> dict[str, Figures]:
 def _pipeline(entry: SuiteTask, model: str, device: str | None) -> Any:
     from transformers import pipeline
 
-    from ..retrieval import pick_device, resolve_model
+    from ..loading import pick_device, resolve_model
 
     check_model(entry.pipeline, model)
     pipe = pipeline(entry.pipeline, model=resolve_model(model), device=pick_device(device))

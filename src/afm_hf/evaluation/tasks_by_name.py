@@ -147,7 +147,7 @@ def build_task(
     """
     from transformers import pipeline
 
-    from ..retrieval import pick_device, resolve_model
+    from ..loading import pick_device, resolve_model
 
     if name not in RECIPES:
         raise ValueError(f"There is no task {name!r}; known are {', '.join(RECIPES)}.")

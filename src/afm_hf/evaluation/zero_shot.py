@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..audio_files import in_batches, read_batches
 from ..models.pipeline_zero_shot_audio_classification import (
     DEFAULT_TEMPLATE,
     ZeroShotAudioClassificationPipeline,
     embed_audio,
 )
 from ..models.results_afm import settings_of
-from ..retrieval import in_batches, read_batches
 from .metrics.accuracy import classification_scores, tagging_scores
 from .task import SHOWN, Failure, Item, Record, Task
 
