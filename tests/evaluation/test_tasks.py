@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 import afm_hf
 from afm_hf.cli import app
 from afm_hf.evaluation.answers import CaptionTask, QuestionTask
+from afm_hf.evaluation.bootstrap import bootstrap_interval
 from afm_hf.evaluation.datasets import load_items
 from afm_hf.evaluation.retrieval import RetrievalTask
 from afm_hf.evaluation.runner import run
@@ -69,10 +70,27 @@ def test_labels_that_are_no_candidates_are_named(clap, items):
 
 def test_retrieval_ranks_captions_and_clips(clap, items, tmp_path):
     result = run(RetrievalTask(clap, batch_size=3), items, tmp_path, progress=False, draws=20)
-    assert set(result.intervals) == {f"audio to text recall@{k}" for k in (1, 5, 10)}
+    assert set(result.intervals) == set(result.metrics)
+    for name, (low, high) in result.intervals.items():
+        assert low <= result.metrics[name] <= high, name
     assert result.metrics["audio to text recall@10"] >= result.metrics["audio to text recall@1"]
     assert result.metrics["text to audio recall@10"] == 1.0  # of six clips
     assert result.metrics["text to audio map@10"] > 0.4  # it hears
+
+
+def test_retrieval_resamples_clips_with_all_their_captions():
+    """Clips have one to five captions: the figures to be resampled are those that are reported."""
+    rng = np.random.default_rng(0)
+    task, records = RetrievalTask(None), []
+    for clip in range(30):
+        vector, captions = rng.standard_normal(8), [f"{clip} {i}" for i in range(1 + clip % 5)]
+        task._texts.update((text, vector + rng.standard_normal(8)) for text in captions)
+        records.append(Record(Item(str(clip), "a.wav", {"captions": captions}), {"embedding": vector.tolist()}))
+    figures, values = task.score(records), task.per_record(records)
+    assert figures.keys() == values.keys()
+    for name, value in figures.items():
+        found = bootstrap_interval(values[name], resamples=200)
+        assert found.value == pytest.approx(value) and found.count == 30 and found.low < value < found.high, name
 
 
 def test_captions_are_scored_against_references(items, tmp_path):

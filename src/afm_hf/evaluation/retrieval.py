@@ -12,7 +12,8 @@ from ..models.pipeline_zero_shot_audio_classification import (
     embed_texts,
 )
 from ..models.results_afm import settings_of
-from .metrics.retrieval_metrics import RetrievalScores, retrieval_scores
+from .bootstrap import Sums
+from .metrics.retrieval_metrics import MAP_AT, RECALLS, RetrievalScores, retrieval_scores
 from .task import Failure, Item, Record, Task
 from .zero_shot import read_items
 
@@ -60,9 +61,15 @@ class RetrievalTask(Task):
         return {f"{way} {name}": value for way, figures in both.items() for name, value in figures.items()}
 
     def per_record(self, records: Sequence[Record]) -> dict[str, Any]:
-        """Recall of each clip; captions are another kind of record."""
-        ranks = self._ranked(records).audio_to_text_ranks
-        return {f"audio to text recall@{k}": ranks <= k for k in (1, 5, 10)}
+        """Recall and average precision of each clip; those of captions are drawn with their clip."""
+        found = self._ranked(records)
+        owner = [i for i, record in enumerate(records) for _ in record.item.truth["captions"]]
+        values: dict[str, Any] = {f"audio to text recall@{k}": found.audio_to_text_ranks <= k for k in RECALLS}
+        values[f"audio to text map@{MAP_AT}"] = found.audio_to_text_precisions
+        for k in RECALLS:
+            values[f"text to audio recall@{k}"] = _of_captions(found.text_to_audio_ranks <= k, owner)
+        values[f"text to audio map@{MAP_AT}"] = _of_captions(found.text_to_audio_precisions, owner)
+        return values
 
     def _embed(self, features: Mapping[str, torch.Tensor]) -> list[list[float]]:
         rows: list[list[float]] = embed_audio(self.pipe.model, features).tolist()
@@ -78,3 +85,12 @@ class RetrievalTask(Task):
         owner = [i for i, record in enumerate(records) for _ in record.item.truth["captions"]]
         audio = np.array([record.prediction["embedding"] for record in records])
         return retrieval_scores(audio @ np.stack([self._texts[text] for text in captions]).T, owner)
+
+
+def _of_captions(values: np.ndarray, owner: Sequence[int]) -> Sums:
+    """The mean over captions, as sums over the clips that they belong to."""
+    return Sums(np.column_stack([np.bincount(owner, values), np.bincount(owner)]), _share)
+
+
+def _share(sums: np.ndarray) -> np.ndarray:
+    return sums[..., 0] / sums[..., 1]

@@ -27,6 +27,8 @@ class RetrievalScores(AfmResult):
         audio_to_text, text_to_audio (`dict[str, float]`): `recall@1`, `recall@5`, `recall@10` and `map@10`, 0 to 1.
         audio_to_text_ranks (`np.ndarray`): Rank of the best right caption of each clip, 1 is first; int64 `(clips,)`.
         text_to_audio_ranks (`np.ndarray`): Rank of the right clip of each caption, int64 `(captions,)`.
+        audio_to_text_precisions, text_to_audio_precisions (`np.ndarray`):
+            Average precision at 10 of each clip and of each caption, float64.
         clips, captions (`int`): What was searched.
     """
 
@@ -34,6 +36,8 @@ class RetrievalScores(AfmResult):
     text_to_audio: dict[str, float]
     audio_to_text_ranks: npt.NDArray[np.int64]
     text_to_audio_ranks: npt.NDArray[np.int64]
+    audio_to_text_precisions: npt.NDArray[np.float64]
+    text_to_audio_precisions: npt.NDArray[np.float64]
     clips: int
     captions: int
 
@@ -70,6 +74,8 @@ def retrieval_scores(
         text_to_audio=_figures(by_caption),
         audio_to_text_ranks=np.array([ranks[0] for ranks in by_clip]),
         text_to_audio_ranks=np.array([ranks[0] for ranks in by_caption]),
+        audio_to_text_precisions=np.array([_average_precision(ranks) for ranks in by_clip]),
+        text_to_audio_precisions=np.array([_average_precision(ranks) for ranks in by_caption]),
         clips=len(table),
         captions=table.shape[1],
         settings=dict(settings),
