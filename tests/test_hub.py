@@ -147,6 +147,31 @@ def test_a_download_that_breaks_off_ends_in_a_whole_file(hub, tmp_path):
     assert len(asked) == 2 and not server.cut  # it broke off once; the second model was loaded from the cache
 
 
+def test_a_command_shows_how_far_a_download_is_and_no_other_bar(hub, tmp_path):
+    server, address = hub
+    server.repos["me/my-clap"] = []
+    folder = afm_hf.bundled_model("clap-tiny")
+    server.commit("me/my-clap", {path.name: path.read_bytes() for path in folder.iterdir()}, [], "main")
+    variables = {**os.environ, "OMP_NUM_THREADS": "1", **environment(address, tmp_path / "home")}
+    del variables["HF_HUB_DISABLE_PROGRESS_BARS"]
+    variables["TQDM_POSITION"] = "-1"  # bars also where no person looks
+    command = [
+        sys.executable,
+        "-m",
+        "afm_hf",
+        "classify",
+        CLIPS[0],
+        "--labels",
+        "rain,applause",
+        "--model",
+        "me/my-clap",
+    ]
+    for is_new in (True, False):
+        done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr[-2000:]
+        assert ("model.safetensors: 100%" in done.stderr) == is_new and "Loading weights" not in done.stderr
+
+
 # -- code -------------------------------------------------------------------------------------------------------------
 
 

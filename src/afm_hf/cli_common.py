@@ -77,8 +77,12 @@ def errors_for_users(if_interrupted: str = "Interrupted.") -> Iterator[None]:
 
 
 def _quieten() -> None:
-    """Keep the libraries' notes and loading bars off the terminal; errors stay."""
+    """Keep the libraries' notes and loading bars off the terminal; errors and the bars of downloads stay."""
+    from huggingface_hub import constants
+    from huggingface_hub.utils import enable_progress_bars
     from transformers.utils import logging
 
     logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    logging.disable_progress_bar()  # of both libraries
+    if constants.HF_HUB_DISABLE_PROGRESS_BARS is None:  # else the user has decided
+        enable_progress_bars()
