@@ -307,6 +307,21 @@ def test_every_benchmark_says_what_a_wrong_folder_lacks(tmp_path):
             load_items(name, str(tmp_path), benchmark.tasks[0])
 
 
+def test_sets_with_several_labels_a_clip_have_candidates(tmp_path):
+    from afm_hf.evaluation.datasets import labels_of, load_items
+
+    row = "abcdefghijk_0.000_10.000.wav\t0.000\t10.000\t"
+    (tmp_path / "groundtruth_weak_label_evaluation_set.csv").write_text(f"{row}Train horn\n{row}Car\n")
+    write_clip(tmp_path / "audio" / "Yabcdefghijk_0.000_10.000.wav")
+    items, benchmark, _ = load_items("dcase17", str(tmp_path), "zero-shot")
+    assert labels_of(items, benchmark, str(tmp_path)) == ["car", "train horn"]
+    note = "bass_synthetic_068-049-025"
+    write_clip(tmp_path / "nsynth-test" / "audio" / f"{note}.wav")
+    (tmp_path / "nsynth-test" / "examples.json").write_text(json.dumps({note: {"qualities_str": ["dark", "bright"]}}))
+    items, benchmark, _ = load_items("nsynth-qualities", str(tmp_path), "zero-shot")
+    assert labels_of(items, benchmark, str(tmp_path)) == ["bright", "dark"]
+
+
 def test_keywords_of_35_words_are_a_benchmark_too(tmp_path):
     from afm_hf.evaluation.datasets import load_items
 

@@ -21,7 +21,7 @@ from afm_hf.evaluation.questions import ClothoAqaTask, MmauTask, MultipleChoiceT
 from afm_hf.evaluation.reported import reported
 from afm_hf.evaluation.runner import EvaluationResult, run
 from afm_hf.evaluation.task import Item, Record
-from afm_hf.evaluation.tasks_by_name import RECIPES, build_task
+from afm_hf.evaluation.tasks_by_name import RECIPES, build_task, items_for
 
 
 def records(rows, key="text"):
@@ -290,6 +290,98 @@ def test_closed_tasks_by_the_papers_similarity(folder, tmp_path):
     options = ["--task", "closed", "--dataset", "folder", "--data-dir", folder, "-o", tmp_path / "run", "--draws", 0]
     printed = run_command("evaluate", *options, "--similarity-model", "clap-tiny", "--format", "json").stdout
     assert set(json.loads(printed)["metrics"]) == {"accuracy", "similarity", "named", "macro F1"}
+
+
+def own_folder(root, columns, *rows):
+    """A folder as a user has it: bundled clips and `metadata.jsonl`."""
+    root.mkdir()
+    for clip in afm_hf.bundled_audio():
+        shutil.copy(clip, root)
+    lines = [json.dumps(dict(zip(["file_name", *columns], row, strict=True))) for row in rows]
+    (root / "metadata.jsonl").write_text("\n".join(lines) + "\n")
+    return root
+
+
+APPLAUSE, COW, RAIN = (afm_hf.bundled_audio()[i].name for i in (0, 4, 11))
+OWN = {
+    "question-answering": (
+        ["question", "answer", "choices"],
+        [APPLAUSE, "what is it?", "applause", ["rain", "applause"]],
+        [COW, "what is it?", "cow mooing", ["cow mooing", "rain"]],
+    ),
+    "multiple-choice": (
+        ["prompt", "answer"],
+        [APPLAUSE, "what is it? a) applause b) rain", "a) applause"],
+        [COW, "what is it? a) rain b) cow mooing", "b) cow mooing"],
+    ),
+    "difference": (["file_name2", "answer"], [APPLAUSE, COW, "first applause"], [COW, APPLAUSE, "first a cow"]),
+    "entailment": (["hypothesis", "label"], [APPLAUSE, "applause", "entailment"], [COW, "rain", "contradiction"]),
+    "quality": (["rating"], [APPLAUSE, 4.5], [COW, "3"], [RAIN, 2]),
+    "zero-shot": (["labels"], [APPLAUSE, ["applause"]], [COW, ["cow", "animal"]], [RAIN, ["rain"]]),
+    "linear-probe": (["label", "fold"], [APPLAUSE, "a", 1], [COW, "b", 2], [RAIN, "a", 3]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("task", OWN)
+def test_a_folder_of_ones_own_has_what_its_columns_say(tmp_path, task):
+    columns, *rows = OWN[task]
+    root = own_folder(tmp_path / "own", columns, *rows, [RAIN] + [None] * len(columns))  # the last row says nothing
+    options = ["--task", task, "--dataset", "folder", "--data-dir", root, "-o", tmp_path / "run", "--draws", 0]
+    done = run_command("evaluate", *options, "--format", "json", code=1)  # 1: something was left out
+    printed = json.loads(done.stdout)
+    assert printed["count"] == len(rows) and not printed["failures"]
+    assert f"{RAIN}: no " in done.stderr and "metadata.jsonl:" in done.stderr
+    if task == "question-answering":  # the choices were scored, and not what is said alone
+        assert "letter accuracy" in printed["metrics"]
+    if task == "zero-shot":
+        assert set(printed["metrics"]) == {"mAP"}
+        assert printed["settings"]["labels"] == ["animal", "applause", "cow", "rain"]
+
+
+def test_lists_in_a_csv_are_lists(tmp_path):
+    shutil.copy(afm_hf.bundled_audio()[4], tmp_path)
+    row = [COW, "what is it?", "cow mooing", '["rain", "cow mooing"]', "2"]
+    with (tmp_path / "metadata.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["file_name", "question", "answer", "choices", "fold"], row])
+    items, _, _ = items_for("question-answering", "folder", str(tmp_path))
+    assert items[0].truth["choices"] == ["rain", "cow mooing"] and items[0].truth["fold"] == 2
+
+
+@pytest.mark.parametrize("task", [task for task in RECIPES if task not in ("mmau", "clotho-aqa")])
+def test_a_folder_without_the_columns_of_a_task_is_told_so(tmp_path, task):
+    root = own_folder(tmp_path / "own", ["colour"], [APPLAUSE, "red"], [COW, "blue"])
+    options = ["--task", task, "--dataset", "folder", "--data-dir", root, "-o", tmp_path / "run"]
+    stderr = run_command("evaluate", *options, code=2).stderr
+    assert "None of the 2 rows can be used" in stderr and "They have colour" in stderr
+
+
+def test_wrong_labels_ratings_and_numbers_of_clips_are_told(tmp_path):
+    def told(name, task, columns, *rows):
+        root = own_folder(tmp_path / name, columns, *rows)
+        options = ["--task", task, "--dataset", "folder", "--data-dir", root, "-o", tmp_path / f"{name} run"]
+        return run_command("evaluate", *options, code=2).stderr
+
+    stderr = told("a", "entailment", ["hypothesis", "label"], [APPLAUSE, "rain", "no"], [COW, "a cow", "entailment"])
+    assert "metadata.jsonl:1: the label is 'no'; expected entailment, neutral, contradiction" in stderr
+    stderr = told("b", "quality", ["rating"], [APPLAUSE, "good"], [COW, "3"])
+    assert "metadata.jsonl:1: the rating is 'good'" in stderr
+    stderr = told("c", "difference", ["answer"], [APPLAUSE, "x"], [COW, "y"])
+    assert "1 clip, expected 2 (`file_name2`)" in stderr
+    stderr = told("d", "zero-shot", ["label", "file_name2"], [APPLAUSE, "x", COW], [COW, "y", APPLAUSE])
+    assert "2 clips, expected 1" in stderr
+    stderr = told("e", "linear-probe", ["label"], [APPLAUSE, "x"], [COW, "x"])
+    assert "1 different labels" in stderr
+
+
+def test_models_that_do_not_fit_a_task_are_told(folder, tmp_path):
+    options = ["--dataset", "folder", "--data-dir", folder, "-o", tmp_path / "run"]
+    stderr = run_command("evaluate", "--task", "retrieval", "--model", "pengi-tiny", *options, code=2).stderr
+    assert "PengiModel does not embed audio and text apart; expected a CLAP" in stderr
+    stderr = run_command("evaluate", "--task", "captioning", "--model", "clap-tiny", *options, code=2).stderr
+    assert "clap-tiny is a 'clap_afm' model" in stderr
+    wild = ["--epochs", 1, "--learning-rate", 1e9]
+    stderr = run_command("evaluate", "--task", "fine-tune", *wild, *options, code=2).stderr
+    assert "the learning rate of 1e+09 is too high" in stderr
 
 
 @pytest.fixture(scope="module")

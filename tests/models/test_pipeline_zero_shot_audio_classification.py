@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 from transformers import pipeline
 from transformers.pipelines.zero_shot_audio_classification import ZeroShotAudioClassificationPipeline as Stock
 
+import afm_hf
 from afm_hf import AudioDecodeError, ZeroShotAudioClassificationPipeline
 
 
@@ -112,6 +113,12 @@ def test_a_model_that_hides_its_towers_is_called_whole(clips):
         assert_same(got, wanted)
     with pytest.raises(ValueError, match="2 templates cannot be averaged"):
         pipe(clips[0], candidate_labels=LABELS, hypothesis_template=["a {}", "the {}"])
+
+
+@pytest.mark.parametrize("task", ["zero-shot-audio-classification", "audio-quality-assessment"])
+def test_a_model_without_a_text_tower_is_refused_with_what_to_use(task):
+    with pytest.raises(ValueError, match=r"PengiModel does not embed audio and text apart.*audio-text-generation"):
+        pipeline(task, model=str(afm_hf.bundled_model("pengi-tiny")))
 
 
 def test_the_task_name_gives_this_class_and_save_pretrained_round_trips(tmp_path, clips):

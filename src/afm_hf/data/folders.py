@@ -14,6 +14,7 @@ from .tables import TableRow, header, read_rows
 METADATA = ("metadata.csv", "metadata.jsonl")
 AUDIO_COLUMNS = ("file_name", "audio", "path", "file")
 _CAPTIONS = ("captions", "caption", "text")
+_LISTS, _FOLD = ("labels", "choices"), "fold"
 
 
 def read_table(
@@ -30,8 +31,9 @@ def read_table(
     Reads a CSV, JSON Lines or JSON file of your own, one row a clip.
 
     `caption`, `text`, `captions` (a list) or `caption_1`, `caption_2`, ... become `captions`; `label`, `prompt` and
-    `answer` stay what they are; `file_name2` is a second clip, `audio2`. Every other column is kept as text; one whose
-    name has a meaning of its own here (as `source`) becomes `file_...` (`file_source`).
+    `answer` stay what they are; `labels` and `choices` are lists, in a CSV as `["rain", "a dog"]`; `fold` is a whole
+    number; `file_name2` is a second clip, `audio2`. Every other column is kept as text; one whose name has a meaning of
+    its own here (as `source`) becomes `file_...` (`file_source`).
 
     Args:
         table: The file.
@@ -55,7 +57,8 @@ def read_table(
     audio = _audio_column(path, columns, audio_column)
     captions = _caption_columns(path, columns, caption_columns)
     others = [column for column in columns if column not in (audio, "file_name2", *captions)]
-    names = {column: f"file_{column}" if column in (*COLUMNS, "source") else column for column in others}
+    taken = {*COLUMNS, "source"} - {*_LISTS, _FOLD}
+    names = {column: f"file_{column}" if column in taken else column for column in others}
     filled = (["audio2"] if "file_name2" in columns else []) + (["captions"] if captions else []) + list(names.values())
     if len(set(filled)) < len(filled):
         raise ValueError(f"{path}: the columns {columns} would give two columns of one name; rename one of them.")
@@ -63,7 +66,7 @@ def read_table(
     def examples() -> Iterator[Example]:
         for row in read_rows(path, [audio]):
             _check_columns(row, columns)
-            values: dict[str, Any] = {name: _text(row.fields.get(column)) for column, name in names.items()}
+            values: dict[str, Any] = {name: _value(row, column) for column, name in names.items()}
             if captions:
                 values["captions"] = _captions(row, captions)
             second = row.text("file_name2")
@@ -162,6 +165,16 @@ def _captions(row: TableRow, columns: Sequence[str]) -> list[str]:
     if not captions:
         raise ValueError(f"{row.source}: none of {', '.join(columns)} is filled. Fill one in or delete the row.")
     return captions
+
+
+def _value(row: TableRow, column: str) -> Any:
+    """A cell as the column's type has it; None for an empty list or fold."""
+    value = row.fields.get(column)
+    if column in (*_LISTS, _FOLD) and value in (None, "", []):
+        return None
+    if column in _LISTS:
+        return row.texts(column)
+    return row.number(column) if column == _FOLD else _text(value)
 
 
 def _text(value: Any) -> str | None:

@@ -1,7 +1,7 @@
 """The benchmarks by name: how their official files are read, and how the papers ask."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +123,7 @@ def _joined(parts: Sequence[tuple[Any, data.ReadReport]]) -> tuple[Any, data.Rea
     return concatenate_datasets([rows for rows, _ in parts]), joined
 
 
+OWN = "folder"  # whatever a user has: its columns decide
 FEELING, PEOPLE = "this person is feeling {}", "{} persons speaking"  # CLAP 2022, section 4
 
 BENCHMARKS = {
@@ -212,9 +213,9 @@ BENCHMARKS = {
         ("multiple-choice",),
         split="test",
     ),
-    "folder": Benchmark(
+    OWN: Benchmark(
         lambda root, _: data.read_audio_folder(root),
-        (*LABELLED, *CAPTIONED, "question-answering", "multiple-choice", "difference", "entailment"),
+        (*LABELLED, *CAPTIONED, "question-answering", "multiple-choice", "difference", "entailment", "quality"),
     ),
     "label-folders": Benchmark(lambda root, _: data.read_label_folders(root), LABELLED),
 }
@@ -246,7 +247,10 @@ def load_items(
             f"{', '.join(fitting) or 'none'}."
         )
     rows, report = benchmark.read(data_dir, split)
-    return items_of(rows, limit), benchmark, report
+    items = items_of(rows, limit)
+    if name == OWN and items and "labels" in items[0].truth and "label" not in items[0].truth:
+        benchmark = replace(benchmark, multi_label=True)
+    return items, benchmark, report
 
 
 def labels_of(items: Sequence[Item], benchmark: Benchmark, data_dir: str) -> list[str]:
@@ -254,12 +258,14 @@ def labels_of(items: Sequence[Item], benchmark: Benchmark, data_dir: str) -> lis
     The candidate labels.
 
     Raises:
-        ValueError: if the items have none.
+        ValueError: if the items have fewer than two.
     """
     if benchmark.all_labels is not None:
         return list(benchmark.all_labels(data_dir))
-    labels = sorted({str(item.truth["label"]) for item in items if item.truth.get("label") is not None})
-    if not labels:
-        known = sorted(items[0].truth) if items else []
-        raise ValueError(f"The rows have no 'label'; their columns are {known}.")
+    if benchmark.multi_label:
+        labels = sorted({label for item in items for label in item.truth.get("labels") or ()})
+    else:
+        labels = sorted({str(item.truth["label"]) for item in items if item.truth.get("label") is not None})
+    if len(labels) < 2:
+        raise ValueError(f"The {len(items)} rows have {len(labels)} different labels, {labels}; expected 2 or more.")
     return labels

@@ -42,6 +42,8 @@ class EntailmentTask(Task):
 
     def predict(self, items: Sequence[Item]) -> Iterator[Mapping[str, Any] | Failure]:
         """`{"label": relation or None, ...}` of each pair of a clip and a hypothesis."""
+        if stray := next((item for item in items if item.truth["label"] not in LABELS), None):
+            raise ValueError(f"{stray.id}: the label is {stray.truth['label']!r}; expected {', '.join(LABELS)}.")
         rows = Inputs([{"audio": item.audio, "hypothesis": item.truth["hypothesis"]} for item in items])
         call = {"batch_size": self.batch_size, "num_workers": self.num_workers, "on_error": "return", **self.options}
         for result in self.pipe(rows, **call):

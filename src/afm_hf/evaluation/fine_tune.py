@@ -101,6 +101,11 @@ class FineTuneTask(LinearProbeTask):
 
             settings = (self.truncation, self.batch_size, self.num_workers)
             for _, outcome in read_items(self.pipe, members, *settings, logits):
+                if not isinstance(outcome, Failure) and not np.isfinite(outcome).all():
+                    raise ValueError(
+                        f"The training for fold {fold} has ended in numbers that are not finite: the learning rate of "
+                        f"{self.learning_rate:g} is too high."
+                    )
                 yield outcome if isinstance(outcome, Failure) else {"scores": outcome}
 
     def _fit(self, records: Sequence[Record], folds: np.ndarray) -> np.ndarray:

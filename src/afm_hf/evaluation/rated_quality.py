@@ -42,6 +42,8 @@ class RatedQualityTask(Task):
 
     def predict(self, items: Sequence[Item]) -> Iterator[Mapping[str, Any] | Failure]:
         """`{"score": ...}` of each clip."""
+        for item in items:
+            _rating(item)  # before any is scored
         how: dict[str, Any] = {"segments": self.segments, "batch_size": self.batch_size}
         files = [str(item.audio) for item in items]
         for _, result in score_files(self.pipe, files, prompts=None, num_workers=self.num_workers, **how):
@@ -49,17 +51,15 @@ class RatedQualityTask(Task):
 
     def score(self, records: Sequence[Record]) -> dict[str, float]:
         """Pearson's, Spearman's and Kendall's correlation."""
-        ratings = [_rating(record) for record in records]
+        ratings = [_rating(record.item) for record in records]
         found = correlate([record.prediction["score"] for record in records], ratings, resamples=0)
         figures = {"pearson": found.pearson, "spearman": found.spearman, "kendall": found.kendall}
         return {name: float("nan") if value is None else value for name, value in figures.items()}
 
 
-def _rating(record: Record) -> float:
-    value = record.item.truth.get("rating")
+def _rating(item: Item) -> float:
+    value = item.truth.get("rating")
     try:
         return float(str(value))
     except ValueError:
-        raise ValueError(
-            f"{record.item.id}: the rating is {value!r}; expected a number in the column `rating`."
-        ) from None
+        raise ValueError(f"{item.id}: the rating is {value!r}; expected a number in the column `rating`.") from None

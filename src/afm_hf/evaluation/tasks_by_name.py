@@ -32,12 +32,16 @@ class Recipe:
         pipeline (`str`): Name of the pipeline.
         make: `(pipeline, items, benchmark, folder, options)` -> [`Task`]; options are of the task.
         takes (`tuple[str, ...]`): Which options it takes beside `batch_size`.
+        needs (`tuple[str, ...]`): What is known of every item; one of several columns as `"question|prompt"`.
+        clips (`tuple[int, ...]`): How many clips an item may have.
     """
 
     model: str
     pipeline: str
     make: Callable[[Any, Sequence[Item], Benchmark, str, dict[str, Any]], Task]
     takes: tuple[str, ...] = ("num_workers", "truncation")
+    needs: tuple[str, ...] = ()
+    clips: tuple[int, ...] = (1,)
 
 
 def _zero_shot(pipe: Any, items: Sequence[Item], benchmark: Benchmark, folder: str, options: dict[str, Any]) -> Task:
@@ -47,7 +51,7 @@ def _zero_shot(pipe: Any, items: Sequence[Item], benchmark: Benchmark, folder: s
 
 
 def _probe(pipe: Any, items: Sequence[Item], benchmark: Benchmark, folder: str, options: dict[str, Any]) -> Task:
-    labels = labels_of(items, benchmark, folder) if benchmark.multi_label else ()
+    labels = labels_of(items, benchmark, folder)  # also where they are not asked for: there have to be some
     return LinearProbeTask(pipe, labels, multi_label=benchmark.multi_label, **options)
 
 
@@ -70,26 +74,26 @@ def _plain(kind: Callable[..., Task]) -> Callable[..., Task]:
 
 
 CLAP, SPEAKS = "clap-tiny", "mellow-tiny"
+ZERO_SHOT = "zero-shot-audio-classification"
+QUESTIONS = "audio-question-answering"
+USUAL = ("num_workers", "truncation")
+TRAINING = ("epochs", "learning_rate", "folder")
+LABEL, ASKED = ("label|labels",), "question|prompt"
 RECIPES: dict[str, Recipe] = {
-    "zero-shot": Recipe(CLAP, "zero-shot-audio-classification", _zero_shot, ("num_workers", "truncation", "templates")),
-    "linear-probe": Recipe(CLAP, "zero-shot-audio-classification", _probe),
-    "fine-tune": Recipe(
-        CLAP,
-        "zero-shot-audio-classification",
-        _fine_tune,
-        ("num_workers", "truncation", "epochs", "learning_rate", "folder"),
-    ),
-    "retrieval": Recipe(CLAP, "zero-shot-audio-classification", _plain(RetrievalTask)),
-    "captioning": Recipe("pengi-tiny", "audio-captioning", _plain(CaptionTask)),
-    "question-answering": Recipe(SPEAKS, "audio-question-answering", _plain(QuestionTask)),
-    "multiple-choice": Recipe(SPEAKS, "audio-question-answering", _plain(MultipleChoiceTask)),
-    "mmau": Recipe(SPEAKS, "audio-question-answering", _plain(MmauTask)),
-    "clotho-aqa": Recipe(SPEAKS, "audio-question-answering", _plain(ClothoAqaTask)),
-    "closed": Recipe("pengi-tiny", "audio-text-generation", _closed, ("num_workers", "truncation", "similarity_model")),
-    "difference": Recipe("adiff-tiny", "audio-difference", _plain(DifferenceTask)),
-    "entailment": Recipe(CLAP, "audio-entailment", _plain(EntailmentTask)),
-    "quality": Recipe(CLAP, "audio-quality-assessment", _plain(RatedQualityTask), ("num_workers",)),
-    "adaptation": Recipe(CLAP, "test-time-adaptation", _adaptation, ()),
+    "zero-shot": Recipe(CLAP, ZERO_SHOT, _zero_shot, (*USUAL, "templates"), needs=LABEL),
+    "linear-probe": Recipe(CLAP, ZERO_SHOT, _probe, needs=LABEL),
+    "fine-tune": Recipe(CLAP, ZERO_SHOT, _fine_tune, (*USUAL, *TRAINING), needs=LABEL),
+    "retrieval": Recipe(CLAP, ZERO_SHOT, _plain(RetrievalTask), needs=("captions",)),
+    "captioning": Recipe("pengi-tiny", "audio-captioning", _plain(CaptionTask), needs=("captions",)),
+    "question-answering": Recipe(SPEAKS, QUESTIONS, _plain(QuestionTask), needs=(ASKED, "answer"), clips=(1, 2)),
+    "multiple-choice": Recipe(SPEAKS, QUESTIONS, _plain(MultipleChoiceTask), needs=(ASKED, "answer"), clips=(1, 2)),
+    "mmau": Recipe(SPEAKS, QUESTIONS, _plain(MmauTask), needs=("prompt", "choices"), clips=(1, 2)),
+    "clotho-aqa": Recipe(SPEAKS, QUESTIONS, _plain(ClothoAqaTask), needs=("prompt", "answers")),
+    "closed": Recipe("pengi-tiny", "audio-text-generation", _closed, (*USUAL, "similarity_model"), needs=("label",)),
+    "difference": Recipe("adiff-tiny", "audio-difference", _plain(DifferenceTask), needs=("answer",), clips=(2,)),
+    "entailment": Recipe(CLAP, "audio-entailment", _plain(EntailmentTask), needs=("hypothesis", "label")),
+    "quality": Recipe(CLAP, "audio-quality-assessment", _plain(RatedQualityTask), ("num_workers",), needs=("rating",)),
+    "adaptation": Recipe(CLAP, "test-time-adaptation", _adaptation, (), needs=("label",)),
 }
 
 
@@ -107,10 +111,12 @@ def items_for(
         ValueError: as [`load_items`]; or the dataset has nothing of what the task needs.
     """
     items, benchmark, report = load_items(dataset, data_dir, task, split, limit)
+    items = usable(items, task, report)
     if task in ("linear-probe", "fine-tune"):
         training: list[Item] = []
         if benchmark.train_split:
             training, _, more = load_items(dataset, data_dir, task, benchmark.train_split, limit)
+            training = usable(training, task, more)
             report.kept += more.kept
             for kind in ("missing", "broken", "textless"):
                 getattr(report, kind).extend(getattr(more, kind))
@@ -119,6 +125,47 @@ def items_for(
     if task == "multiple-choice":
         items = lettered(items)
     return items, benchmark, report
+
+
+def usable(items: Sequence[Item], task: str, report: data.ReadReport) -> list[Item]:
+    """
+    The items that have what a task needs; the others go into the report.
+
+    Args:
+        items: Of [`load_items`].
+        task (`str`): One of [`RECIPES`].
+        report: Gets those that are left out, with the reason.
+
+    Raises:
+        ValueError: if none has it; the message says what is there instead.
+    """
+    kept, reason = [], ""
+    for item in items:
+        lack = _lack(item, RECIPES[task])
+        if not lack:
+            kept.append(item)
+            continue
+        reason = reason or lack
+        report.add(report.textless, str(item.audio), lack, item.id)
+        report.kept -= 1
+    if items and not kept:
+        columns = ", ".join(name for name, value in items[0].truth.items() if value not in (None, "", []))
+        raise ValueError(
+            f"None of the {len(items)} rows can be used for {task!r}: {reason}. They have {columns or 'no columns'}."
+        )
+    return kept
+
+
+def _lack(item: Item, recipe: Recipe) -> str:
+    """What an item has not; nothing if it has all."""
+    for need in recipe.needs:
+        if all(item.truth.get(name) in (None, "", []) for name in need.split("|")):
+            return f"no {need.replace('|', ' or ')}"
+    clips = len(item.audio) if isinstance(item.audio, tuple) else 1
+    if clips not in recipe.clips:
+        wanted = " or ".join(map(str, recipe.clips))
+        return f"{clips} clip{'s' * (clips > 1)}, expected {wanted}" + (" (`file_name2`)" if clips == 1 else "")
+    return ""
 
 
 def build_task(
@@ -148,6 +195,7 @@ def build_task(
     from transformers import pipeline
 
     from ..loading import pick_device, resolve_model
+    from ..models.pipeline_zero_shot_audio_classification import logit_scale
 
     if name not in RECIPES:
         raise ValueError(f"There is no task {name!r}; known are {', '.join(RECIPES)}.")
@@ -156,4 +204,6 @@ def build_task(
     known = (*recipe.takes, *(() if name == "adaptation" else ("batch_size",)))
     given = {key: value for key, value in options.items() if value is not None and key in known}
     pipe = pipeline(recipe.pipeline, model=resolve_model(model or recipe.model), device=pick_device(device))
+    if recipe.pipeline == ZERO_SHOT and logit_scale(pipe.model) is None:
+        raise ValueError(f"{model} is a {type(pipe.model).__name__}; {name!r} needs embeddings of audio and of text.")
     return recipe.make(pipe, items, benchmark, data_dir, given)

@@ -58,6 +58,11 @@ class ZeroShotAudioClassificationPipeline(Pipeline):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        if logit_scale(self.model) is None and _is_another_of_ours(self.model):
+            raise ValueError(
+                f"{type(self.model).__name__} does not embed audio and text apart; expected a CLAP. Models that answer "
+                'in words choose among labels, too: `pipeline("audio-text-generation", ...).classify(clip, labels)`.'
+            )
         self._label_cache: OrderedDict[Any, torch.Tensor] = OrderedDict()
 
     def __call__(self, audios: Any, **kwargs: Any) -> Any:
@@ -315,6 +320,11 @@ def logit_scale(model: Any) -> torch.Tensor | None:
         return None
     scale = getattr(model, "logit_scale", None)
     return getattr(model, "logit_scale_a", None) if scale is None else scale
+
+
+def _is_another_of_ours(model: Any) -> bool:
+    """Whether it is of this family, but no CLAP. Others may compare audio and text without towers."""
+    return str(getattr(getattr(model, "config", None), "model_type", "")).startswith(("afm_", "clap_afm_"))
 
 
 def embed_audio(model: Any, features: Mapping[str, Any]) -> torch.Tensor:
