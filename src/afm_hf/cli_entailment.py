@@ -103,6 +103,8 @@ def _resolved(captioner: str) -> str:
 
 def _read_pairs(path: Path) -> list[dict[str, str]]:
     """Rows of a CSV file of pairs."""
+    if not path.is_file():
+        raise ValueError(f"There is no file {path}.")
     with path.open(encoding="utf-8-sig", newline="") as file:
         table = csv.DictReader(file)
         if not {"audio", "hypothesis"} <= set(table.fieldnames or []):

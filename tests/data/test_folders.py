@@ -89,6 +89,25 @@ def test_a_table_with_several_captions_questions_and_second_clips(tmp_path):
     assert data["n"][:] == ["1", None]
 
 
+def test_a_row_with_blank_captions_is_counted_and_the_others_are_kept(tmp_path):
+    write_clip(tmp_path / "a.wav"), write_clip(tmp_path / "b.wav")
+    (tmp_path / "metadata.csv").write_text("file_name,caption,label\na.wav,,x\nb.wav,Rain.,y\n")
+    data, report = read_audio_folder(tmp_path)
+    assert data["captions"][:] == [["Rain."]] and report.kept == 1
+    assert [(clip.audio, clip.reason, clip.source) for clip in report.textless] == [
+        ("a.wav", "no text in caption", "metadata.csv:2")
+    ]
+
+
+def test_labels_choices_and_folds_have_their_types(tmp_path):
+    write_clip(tmp_path / "a.wav")
+    row = '"[""rain"", ""a dog""]"'
+    (tmp_path / "metadata.csv").write_text(f"file_name,labels,choices,fold\na.wav,{row},,3\na.wav,rain,{row},\n")
+    data, _ = read_audio_folder(tmp_path)
+    assert data["labels"][:] == [["rain", "a dog"], ["rain"]] and data["choices"][:] == [None, ["rain", "a dog"]]
+    assert data["fold"][:] == [3, None]
+
+
 def test_lists_of_captions_in_a_csv(tmp_path):
     write_clip(tmp_path / "a.wav")
     (tmp_path / "metadata.csv").write_text('file_name,captions\na.wav,"[\'It\'\'s\', ""b, c""]"\n')
@@ -112,7 +131,9 @@ def test_whatever_is_no_audio_goes_into_the_report(folder, name, check):
     [
         ("name,caption\na.wav,x\n", "expected the clips' names in one of file_name"),
         ("file_name,caption\na.wav,x,y\n", r"metadata\.csv:2 has 3 values.*2 columns"),
-        ("file_name,caption\na.wav,\n", r"metadata\.csv:2: `caption` is empty"),
+        ("file_name,caption\na.wav, \n", r"(?s)None of the 1 rows.*no text in caption"),
+        ("file_name,labels\na.wav,[rain\n", r"metadata\.csv:2: `labels` starts as a list but is none"),
+        ("file_name,fold\na.wav,first\n", r"metadata\.csv:2: `fold` is 'first'; expected a whole number"),
         ("file_name,file_name\na.wav,x\n", "two columns of one name"),
         ("file_name,caption\n", "has no rows"),
         ("file_name,caption\nb.wav,x\n", "None of the 1 rows.*b.wav: not found"),

@@ -160,6 +160,15 @@ def test_every_task_with_its_controls_and_on_again(sounds, tmp_path):
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("predictions-*.jsonl")}
 
 
+def test_a_folder_for_each_label_is_enough(tmp_path):
+    for label, clip in (("cow", afm_hf.bundled_audio()[4]), ("rain", afm_hf.bundled_audio()[11])):
+        (tmp_path / "sounds" / label).mkdir(parents=True)
+        (tmp_path / "sounds" / label / clip.name).write_bytes(clip.read_bytes())
+    found = run_suite(tmp_path / "run", tmp_path / "sounds", ["zero-shot", "captioning"], draws=0, progress=False)
+    assert found.clips == 2 and [result.task for result in found.results] == ["zero-shot"]
+    assert "'caption'" in found.skipped["captioning"]
+
+
 def test_clips_that_cannot_be_used_are_named_and_the_others_go_on(sounds, tmp_path):
     import shutil
 

@@ -33,7 +33,8 @@ def read_table(
     `caption`, `text`, `captions` (a list) or `caption_1`, `caption_2`, ... become `captions`; `label`, `prompt` and
     `answer` stay what they are; `labels` and `choices` are lists, in a CSV as `["rain", "a dog"]`; `fold` is a whole
     number; `file_name2` is a second clip, `audio2`. Every other column is kept as text; one whose name has a meaning of
-    its own here (as `source`) becomes `file_...` (`file_source`).
+    its own here (as `source`) becomes `file_...` (`file_source`). A row whose captions are blank is left out, and
+    counted in the report.
 
     Args:
         table: The file.
@@ -67,10 +68,12 @@ def read_table(
         for row in read_rows(path, [audio]):
             _check_columns(row, columns)
             values: dict[str, Any] = {name: _value(row, column) for column, name in names.items()}
+            lack = ""
             if captions:
                 values["captions"] = _captions(row, captions)
+                lack = "" if values["captions"] else f"no text in {', '.join(captions)}"
             second = row.text("file_name2")
-            yield Example(row.source, [row.needed(audio)], [second] if second else [], values)
+            yield Example(row.source, [row.needed(audio)], [second] if second else [], values, without_text=lack)
 
     source = Source(path.name, filled, examples)
     return build(source, path.parent if audio_dir is None else Path(audio_dir), check, streaming, num_threads)
@@ -159,22 +162,24 @@ def _caption_columns(path: Path, columns: Sequence[str], wanted: Sequence[str] |
 
 
 def _captions(row: TableRow, columns: Sequence[str]) -> list[str]:
+    """All that are filled in."""
     if len(columns) == 1:
-        return row.texts(columns[0])
-    captions = [row.text(column) for column in columns if row.text(column)]
-    if not captions:
-        raise ValueError(f"{row.source}: none of {', '.join(columns)} is filled. Fill one in or delete the row.")
-    return captions
+        return [] if _is_blank(row.fields.get(columns[0])) else row.texts(columns[0])
+    return [text for text in map(row.text, columns) if text]
 
 
 def _value(row: TableRow, column: str) -> Any:
     """A cell as the column's type has it; None for an empty list or fold."""
     value = row.fields.get(column)
-    if column in (*_LISTS, _FOLD) and value in (None, "", []):
+    if column in (*_LISTS, _FOLD) and _is_blank(value):
         return None
     if column in _LISTS:
         return row.texts(column)
     return row.number(column) if column == _FOLD else _text(value)
+
+
+def _is_blank(value: Any) -> bool:
+    return value in (None, []) or (isinstance(value, str) and not value.strip())
 
 
 def _text(value: Any) -> str | None:

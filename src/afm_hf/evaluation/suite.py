@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .datasets import load_items
+from ..data.folders import METADATA
+from .datasets import OWN, load_items
 from .fitting import check_model
 from .runner import RESULT, EvaluationResult, read_predictions, run
 from .suite_catalogue import SUITE, Figures, SuiteTask
@@ -62,7 +63,8 @@ def run_suite(
 
     Args:
         folder: Gets a folder for each task.
-        sounds: A folder with `metadata.csv` (`file_name`, `label`, perhaps `caption`); by default the bundled clips.
+        sounds: A folder with `metadata.csv` (`file_name`, `label`, perhaps `caption`), or with a folder of clips for
+            each label; by default the bundled clips.
         tasks: Names of [`SUITE`]; by default all.
         models: Other models than the bundled ones, by the name of the task.
         batch_size, device: Of the models.
@@ -82,7 +84,8 @@ def run_suite(
     if unknown:
         raise ValueError(f"The suite has no task {unknown[0]!r}; its tasks are {', '.join(SUITE)}.")
     where = Path(sounds) if sounds is not None else bundled_audio()[0].parent
-    items, _, report = load_items("folder", str(where), "zero-shot")
+    layout = OWN if any((where / name).is_file() for name in METADATA) else "label-folders"
+    items, _, report = load_items(layout, str(where), "zero-shot")
     name = where.resolve().name if sounds is not None else "bundled clips"
     # one row a clip; its name instead of its line, so that examples and failures can be read
     rows = {os.path.relpath(item.audio, where): item for item in reversed(items)}
