@@ -18,8 +18,9 @@ from typing import Any
 from recipes import DataArguments, Rows, parse, read_parts, train_and_report
 from transformers import AutoModel, AutoProcessor, TrainingArguments
 
-from afm_hf import bundled_model
+import afm_hf  # noqa: F401  (the Auto classes learn of the models)
 from afm_hf.data import load_templates
+from afm_hf.loading import resolve_model
 from afm_hf.training.collators import ClapCollator
 from afm_hf.training.contrastive_trainer import ContrastiveTrainer, retrieval_metrics
 from afm_hf.training.freezing import freeze, freeze_batch_norms
@@ -29,7 +30,7 @@ from afm_hf.training.freezing import freeze, freeze_batch_norms
 class ClapArguments:
     """What is trained."""
 
-    model: str = field(default="clap-tiny", metadata={"help": "folder, Hub id, or clap-tiny"})
+    model: str = field(default="clap-tiny", metadata={"help": "folder, Hub id, or a bundled model's name"})
     from_scratch: bool = field(default=False, metadata={"help": "only the model's sizes, with random weights"})
     freeze: str = field(default="none", metadata={"help": "tower that stands still: none, audio or text"})
     cached_chunk: int | None = field(
@@ -67,7 +68,7 @@ def with_caption(row: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     settings, source, arguments = parse(ClapArguments, DataArguments, ClapTrainingArguments)
-    folder = bundled_model(settings.model) if settings.model == "clap-tiny" else settings.model
+    folder = resolve_model(settings.model)
     train, evaluation = (Rows(part, with_caption) for part in read_parts(source, arguments.seed))
     print(f"{len(train)} clips for training, {len(evaluation)} for evaluation")
 

@@ -20,7 +20,8 @@ from recipes import DataArguments, parse, read_parts, train_and_report
 from transformers import AutoFeatureExtractor, Trainer, TrainingArguments
 from transformers.trainer_utils import EvalPrediction
 
-from afm_hf import ClapAfmForAudioClassification, bundled_model
+from afm_hf import ClapAfmForAudioClassification
+from afm_hf.loading import resolve_model
 from afm_hf.training.collators import LabelCollator
 
 
@@ -28,7 +29,7 @@ from afm_hf.training.collators import LabelCollator
 class ProbeArguments:
     """What is trained."""
 
-    model: str = field(default="clap-tiny", metadata={"help": "folder, Hub id, or clap-tiny"})
+    model: str = field(default="clap-tiny", metadata={"help": "folder, Hub id, or a bundled model's name"})
     layers: int = field(default=1, metadata={"help": "layers of the classifier: 1 or 3"})
     freeze: bool = field(default=True, metadata={"help": "whether the encoder stays as it is"})
 
@@ -75,7 +76,7 @@ def metrics(prediction: EvalPrediction) -> dict[str, float]:
 
 def main() -> None:
     settings, source, arguments = parse(ProbeArguments, DataArguments, ProbeTrainingArguments)
-    folder = bundled_model(settings.model) if settings.model == "clap-tiny" else settings.model
+    folder = resolve_model(settings.model)
     train, evaluation, labels = usable(*read_parts(source, arguments.seed))
     print(f"{len(train)} clips for training, {len(evaluation)} for evaluation, {len(labels)} labels")
 

@@ -25,6 +25,7 @@ from transformers import AutoModelForMultimodalLM, AutoProcessor, Trainer, Train
 
 import afm_hf  # noqa: F401  (the Auto classes learn of the models)
 from afm_hf.data import PromptSampler
+from afm_hf.loading import resolve_model
 from afm_hf.training.collators import PrefixLMCollator
 from afm_hf.training.freezing import freeze
 
@@ -36,7 +37,7 @@ CAPTION, DIFFERENCE = "generate audio caption", "explain the difference in few w
 class PrefixLMArguments:
     """What is trained."""
 
-    model: str = field(metadata={"help": "folder or Hub id"})
+    model: str = field(metadata={"help": "folder, Hub id, or a bundled model's name"})
     train: list[str] = field(default_factory=lambda: ["prefix"], metadata={"help": f"what learns, of {PARTS}"})
     lora_r: int = field(default=0, metadata={"help": "rank of LoRA on the language model; 0 for none"})
     lora_alpha: float = field(default=16, metadata={"help": "LoRA's scale; the papers' pairs are (8, 16), (256, 512)"})
@@ -150,8 +151,9 @@ def choose_what_learns(model: Any, settings: PrefixLMArguments) -> Any:
 
 def main() -> None:
     settings, source, arguments = parse(PrefixLMArguments, DataArguments, PrefixLMTrainingArguments)
-    processor = AutoProcessor.from_pretrained(settings.model)
-    model = choose_what_learns(AutoModelForMultimodalLM.from_pretrained(settings.model), settings)
+    folder = resolve_model(settings.model)
+    processor = AutoProcessor.from_pretrained(folder)
+    model = choose_what_learns(AutoModelForMultimodalLM.from_pretrained(folder), settings)
     parts = read_parts(source, arguments.seed)
     train, evaluation = (make_rows(part, settings, processor, arguments.seed) for part in parts)
     learning = sum(p.numel() for p in model.parameters() if p.requires_grad)

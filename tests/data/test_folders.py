@@ -99,6 +99,15 @@ def test_a_row_with_blank_captions_is_counted_and_the_others_are_kept(tmp_path):
     ]
 
 
+def test_a_question_is_a_prompt_unless_there_is_one(tmp_path):
+    write_clip(tmp_path / "a.wav")
+    (tmp_path / "metadata.csv").write_text("file_name,question,answer\na.wav,What?,A dog.\n")
+    assert read_audio_folder(tmp_path)[0]["prompt"][:] == ["What?"]
+    (tmp_path / "metadata.csv").write_text("file_name,question,prompt\na.wav,What?,Answer it.\n")
+    data, _ = read_audio_folder(tmp_path)
+    assert (data["prompt"][:], data["question"][:]) == (["Answer it."], ["What?"])
+
+
 def test_labels_choices_and_folds_have_their_types(tmp_path):
     write_clip(tmp_path / "a.wav")
     row = '"[""rain"", ""a dog""]"'

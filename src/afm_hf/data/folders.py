@@ -30,11 +30,11 @@ def read_table(
     """
     Reads a CSV, JSON Lines or JSON file of your own, one row a clip.
 
-    `caption`, `text`, `captions` (a list) or `caption_1`, `caption_2`, ... become `captions`; `label`, `prompt` and
-    `answer` stay what they are; `labels` and `choices` are lists, in a CSV as `["rain", "a dog"]`; `fold` is a whole
-    number; `file_name2` is a second clip, `audio2`. Every other column is kept as text; one whose name has a meaning of
-    its own here (as `source`) becomes `file_...` (`file_source`). A row whose captions are blank is left out, and
-    counted in the report.
+    `caption`, `text`, `captions` (a list) or `caption_1`, `caption_2`, ... become `captions`; `question` becomes
+    `prompt` where there is none; `label`, `prompt` and `answer` stay what they are; `labels` and `choices` are lists, in a CSV as
+    `["rain", "a dog"]`; `fold` is a whole number; `file_name2` is a second clip, `audio2`. Every other column is kept as
+    text; one whose name has a meaning of its own here (as `source`) becomes `file_...` (`file_source`). A row whose
+    captions are blank is left out, and counted in the report.
 
     Args:
         table: The file.
@@ -60,6 +60,8 @@ def read_table(
     others = [column for column in columns if column not in (audio, "file_name2", *captions)]
     taken = {*COLUMNS, "source"} - {*_LISTS, _FOLD}
     names = {column: f"file_{column}" if column in taken else column for column in others}
+    if "prompt" not in names and "question" in names:
+        names["question"] = "prompt"
     filled = (["audio2"] if "file_name2" in columns else []) + (["captions"] if captions else []) + list(names.values())
     if len(set(filled)) < len(filled):
         raise ValueError(f"{path}: the columns {columns} would give two columns of one name; rename one of them.")
