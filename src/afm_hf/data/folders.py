@@ -31,10 +31,10 @@ def read_table(
     Reads a CSV, JSON Lines or JSON file of your own, one row a clip.
 
     `caption`, `text`, `captions` (a list) or `caption_1`, `caption_2`, ... become `captions`; `question` becomes
-    `prompt` where there is none; `label`, `prompt` and `answer` stay what they are; `labels` and `choices` are lists, in a CSV as
-    `["rain", "a dog"]`; `fold` is a whole number; `file_name2` is a second clip, `audio2`. Every other column is kept as
-    text; one whose name has a meaning of its own here (as `source`) becomes `file_...` (`file_source`). A row whose
-    captions are blank is left out, and counted in the report.
+    `prompt` where there is none; `label`, `prompt` and `answer` stay as they are; `labels` and `choices` are lists (in
+    CSVs as `["rain", "a dog"]`), `fold` a whole number; `file_name2` is a second clip, `audio2`. Every other column
+    is kept as text; one whose name has a meaning of its own here (as `source`) becomes `file_...` (`file_source`). A
+    row whose captions are blank is left out, and counted in the report.
 
     Args:
         table: The file.
