@@ -51,10 +51,16 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=10)
     arguments = parser.parse_args()
 
+    if min(arguments.shots) < 1 or arguments.draws < 2:
+        parser.error("`--shots` are 1 or more, `--draws` 2 or more.")
     model, processor = AutoModel.from_pretrained(arguments.model), AutoProcessor.from_pretrained(arguments.model)
     rows = read_metadata(arguments.sounds)
-    counts = Counter(row["label"] for row in rows)
-    rows = [row for row in rows if counts[row["label"]] > max(arguments.shots)]
+    counts, most = Counter(row["label"] for row in rows), max(arguments.shots)
+    rows = [row for row in rows if counts[row["label"]] > most]
+    if len({row["label"] for row in rows}) < 2:
+        parser.error(
+            f"{arguments.sounds} has not two labels with {most + 1} clips or more, {most} to learn and one to test."
+        )
     clips, labels = [str(arguments.sounds / row["file_name"]) for row in rows], [row["label"] for row in rows]
     print(
         f"{len(rows)} clips, {len(set(labels))} labels, {arguments.draws} draws; chance {100 / len(set(labels)):.1f} %"

@@ -62,6 +62,8 @@ def usable(train: Any, evaluation: Any) -> tuple[Any, Any, list[str]]:
         kept.append(part.select([index for index, row in enumerate(rows) if set(row) <= learned]))
         if left_out := len(part) - len(kept[-1]):
             print(f"{left_out} of {len(part)} clips left out: a label of theirs has a single clip or is not learned")
+    if len(learned) < 2:
+        raise ValueError(f"The clips have {len(learned)} labels that can be learned and tested; expected 2 or more.")
     return *kept, sorted(learned)
 
 
