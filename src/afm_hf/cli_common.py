@@ -79,7 +79,7 @@ def errors_for_users(if_interrupted: str = "Interrupted.") -> Iterator[None]:
 def _quieten() -> None:
     """Keep the libraries' notes and loading bars off the terminal; errors and the bars of downloads stay."""
     from huggingface_hub import constants
-    from huggingface_hub.utils import enable_progress_bars  # type: ignore[attr-defined]
+    from huggingface_hub.utils.tqdm import enable_progress_bars
     from transformers.utils import logging
 
     logging.set_verbosity_error()

@@ -61,6 +61,12 @@ class ReadReport:
         self._seen[audio] = BadAudio(audio, reason, source)
         kind.append(self._seen[audio])
 
+    def join(self, other: "ReadReport") -> None:
+        """Takes over what another report counts."""
+        self.kept += other.kept
+        for kind in ("missing", "broken", "textless"):
+            getattr(self, kind).extend(getattr(other, kind))
+
     def clear(self) -> None:
         """Forgets everything: a streamed data set is read anew."""
         self.kept = 0

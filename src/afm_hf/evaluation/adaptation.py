@@ -91,9 +91,13 @@ class AdaptationTask(Task):
         ended = {why: {"clips": stopped.count(why)} for why in sorted(set(stopped))}
         most = str(self.steps[-1])
         examples = [
-            {"id": r.item.id, "before": said["before"], "after": said["after"][most], "right": r.item.truth["label"]}
-            for r in records[:SHOWN]
-            for said in [r.prediction]
+            {
+                "id": record.item.id,
+                "before": record.prediction["before"],
+                "after": record.prediction["after"][most],
+                "right": record.item.truth["label"],
+            }
+            for record in records[:SHOWN]
         ]
         return {"curves": curves, "by_group": {"end of the adaptation": ended}, "examples": examples}
 

@@ -87,13 +87,11 @@ class ClosedTask(Task):
 
     def details(self, records: Sequence[Record]) -> dict[str, Any]:
         """Confusion matrix and figures of each label, by likelihood; some answers."""
-        found = self._figures(records)
-        matrix = {"labels": found.labels, "confusion": found.confusion.tolist(), "per_class": found.per_class}
         examples = [
             {"id": record.item.id, **record.prediction, "right": record.item.truth["label"]}
             for record in records[:SHOWN]
         ]
-        return {**matrix, "examples": examples}
+        return {**self._figures(records).matrix(), "examples": examples}
 
     def _figures(self, records: Sequence[Record]) -> ClassificationScores:
         truth = [str(record.item.truth["label"]) for record in records]

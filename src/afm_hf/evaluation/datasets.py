@@ -117,9 +117,7 @@ def _joined(parts: Sequence[tuple[Any, data.ReadReport]]) -> tuple[Any, data.Rea
 
     joined = data.ReadReport()
     for _, report in parts:
-        joined.kept += report.kept
-        for kind in ("missing", "broken", "textless"):
-            getattr(joined, kind).extend(getattr(report, kind))
+        joined.join(report)
     return concatenate_datasets([rows for rows, _ in parts]), joined
 
 

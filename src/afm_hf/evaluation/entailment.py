@@ -77,8 +77,8 @@ class EntailmentTask(Task):
         baselines = {"most frequent relation": {"accuracy": most}}
         if len({str(record.item.audio) for record in records}) >= WORD_FOLDS:
             baselines["words of the hypothesis alone"] = {"accuracy": _accuracy_of_words(records)}
-        matrix = {"labels": found.labels, "confusion": found.confusion.tolist(), "per_class": found.per_class}
-        return {**matrix, "baselines": baselines, "examples": [_shown(record) for record in records[:SHOWN]]}
+        examples = [_shown(record) for record in records[:SHOWN]]
+        return {**found.matrix(), "baselines": baselines, "examples": examples}
 
     def _figures(self, records: Sequence[Record]) -> ClassificationScores:
         truth = [record.item.truth["label"] for record in records]

@@ -70,14 +70,12 @@ class LinearProbeTask(RetrievalTask):
         counts = {"judged": len(judged), "trained on alone": len(records) - len(judged)}
         if self.multi_label:
             return {"clips": counts}
-        figures = self._figures(judged, scores)
-        matrix = {"labels": figures.labels, "confusion": figures.confusion.tolist(), "per_class": figures.per_class}
         said = [self._known[i] for i in scores[:SHOWN].argmax(axis=1)]
         examples = [
             {"id": record.item.id, "said": label, "right": _label(record)}
             for record, label in zip(judged, said, strict=False)
         ]
-        return {**matrix, "clips": counts, "examples": examples}
+        return {**self._figures(judged, scores).matrix(), "clips": counts, "examples": examples}
 
     def _figures(self, judged: Sequence[Record], scores: np.ndarray) -> ClassificationScores:
         names = self._names(judged) if self.labels else self._known

@@ -63,7 +63,7 @@ class RetrievalTask(Task):
     def per_record(self, records: Sequence[Record]) -> dict[str, Any]:
         """Recall and average precision of each clip; those of captions are drawn with their clip."""
         found = self._ranked(records)
-        owner = [i for i, record in enumerate(records) for _ in record.item.truth["captions"]]
+        owner = _owners(records)
         values: dict[str, Any] = {f"audio to text recall@{k}": found.audio_to_text_ranks <= k for k in RECALLS}
         values[f"audio to text map@{MAP_AT}"] = found.audio_to_text_precisions
         for k in RECALLS:
@@ -82,9 +82,13 @@ class RetrievalTask(Task):
             with torch.inference_mode():
                 embedded = embed_texts(self.pipe.model, self.pipe.tokenizer, new).cpu().numpy()
             self._texts.update(zip(new, embedded, strict=True))
-        owner = [i for i, record in enumerate(records) for _ in record.item.truth["captions"]]
         audio = np.array([record.prediction["embedding"] for record in records])
-        return retrieval_scores(audio @ np.stack([self._texts[text] for text in captions]).T, owner)
+        return retrieval_scores(audio @ np.stack([self._texts[text] for text in captions]).T, _owners(records))
+
+
+def _owners(records: Sequence[Record]) -> list[int]:
+    """The clip of each caption, by its place."""
+    return [i for i, record in enumerate(records) for _ in record.item.truth["captions"]]
 
 
 def _of_captions(values: np.ndarray, owner: Sequence[int]) -> Sums:

@@ -117,9 +117,7 @@ def items_for(
         if benchmark.train_split:
             training, _, more = load_items(dataset, data_dir, task, benchmark.train_split, limit)
             training = usable(training, task, more)
-            report.kept += more.kept
-            for kind in ("missing", "broken", "textless"):
-                getattr(report, kind).extend(getattr(more, kind))
+            report.join(more)
         items = with_folds(items, training)
         items = by_fold(items) if task == "fine-tune" else items
     if task == "multiple-choice":

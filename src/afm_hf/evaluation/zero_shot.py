@@ -106,13 +106,11 @@ class ZeroShotTask(Task):
         if self.multi_label:
             return {}
         truth, said = self._labels(records)
-        figures = classification_scores(truth, said, self.labels)
-        matrix = {"labels": self.labels, "confusion": figures.confusion.tolist(), "per_class": figures.per_class}
         examples = [
             {"id": record.item.id, "said": label, "right": true}
             for record, label, true in zip(records[:SHOWN], said, truth, strict=False)
         ]
-        return {**matrix, "examples": examples}
+        return {**classification_scores(truth, said, self.labels).matrix(), "examples": examples}
 
     def _scores(self, records: Sequence[Record]) -> np.ndarray:
         return np.array([record.prediction["scores"] for record in records])

@@ -36,6 +36,10 @@ class ClassificationScores(AfmResult):
     outside: int
     count: int
 
+    def matrix(self) -> dict[str, Any]:
+        """Labels, confusions and figures of each label, as the details of a result hold them."""
+        return {"labels": self.labels, "confusion": self.confusion.tolist(), "per_class": self.per_class}
+
 
 @dataclasses.dataclass(kw_only=True)
 class TaggingScores(AfmResult):

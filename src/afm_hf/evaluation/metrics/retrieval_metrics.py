@@ -69,13 +69,15 @@ def retrieval_scores(
     _check(table, owner)
     by_clip = list(right_ranks(table, [np.flatnonzero(owner == clip) for clip in range(len(table))]))
     by_caption = list(right_ranks(table.T, list(owner[:, None])))
+    clip_ranks, caption_ranks = (np.array([ranks[0] for ranks in every]) for every in (by_clip, by_caption))
+    of_clips, of_captions = (np.array([_average_precision(r) for r in every]) for every in (by_clip, by_caption))
     return RetrievalScores(
-        audio_to_text=_figures(by_clip),
-        text_to_audio=_figures(by_caption),
-        audio_to_text_ranks=np.array([ranks[0] for ranks in by_clip]),
-        text_to_audio_ranks=np.array([ranks[0] for ranks in by_caption]),
-        audio_to_text_precisions=np.array([_average_precision(ranks) for ranks in by_clip]),
-        text_to_audio_precisions=np.array([_average_precision(ranks) for ranks in by_caption]),
+        audio_to_text=_figures(clip_ranks, of_clips),
+        text_to_audio=_figures(caption_ranks, of_captions),
+        audio_to_text_ranks=clip_ranks,
+        text_to_audio_ranks=caption_ranks,
+        audio_to_text_precisions=of_clips,
+        text_to_audio_precisions=of_captions,
         clips=len(table),
         captions=table.shape[1],
         settings=dict(settings),
@@ -99,11 +101,10 @@ def right_ranks(
         yield ahead + np.arange(1, len(own) + 1)
 
 
-def _figures(ranks: Sequence[npt.NDArray[np.int64]]) -> dict[str, float]:
-    first = np.array([row[0] for row in ranks])
+def _figures(first: npt.NDArray[np.int64], precisions: npt.NDArray[np.float64]) -> dict[str, float]:
+    """Of the rank of each query's best right item, and its average precision."""
     figures = {f"recall@{k}": float((first <= k).mean()) for k in RECALLS}
-    figures[f"map@{MAP_AT}"] = float(np.mean([_average_precision(row) for row in ranks]))
-    return figures
+    return {**figures, f"map@{MAP_AT}": float(precisions.mean())}
 
 
 def _average_precision(ranks: npt.NDArray[np.int64]) -> float:
