@@ -26,7 +26,7 @@ from afm_hf import (
     ZeroShotAudioClassificationPipeline,
     bundled_model,
 )
-from afm_hf.models.adaptation_afm import AdaptationSettings, adapt
+from afm_hf.adaptation.test_time.optimization import AdaptationSettings, adapt
 
 VIEWS, STEPS = 64, 2
 

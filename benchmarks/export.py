@@ -14,7 +14,7 @@ import torch
 from transformers import AutoModel
 
 from afm_hf import ClapAfmConfig, ClapAfmModel, bundled_model
-from afm_hf.export import ExportedClap, export_clap
+from afm_hf.conversion.export import ExportedClap, export_clap
 
 ROUNDS = 7
 

@@ -22,11 +22,11 @@ from mteb.abstasks.task_metadata import TaskMetadata
 from transformers import pipeline
 
 from afm_hf.evaluation.mteb_adapter import MtebEncoder
-from afm_hf.evaluation.retrieval import RetrievalTask
 from afm_hf.evaluation.runner import run
 from afm_hf.evaluation.task import Item
-from afm_hf.evaluation.zero_shot import ZeroShotTask
-from afm_hf.loading import resolve_model
+from afm_hf.evaluation.tasks.retrieval import RetrievalTask
+from afm_hf.evaluation.tasks.zero_shot import ZeroShotTask
+from afm_hf.hub.loading import resolve_model
 
 TEMPLATE = "this is a sound of {}"
 

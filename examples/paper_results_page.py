@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from afm_hf.evaluation.paper import load
-from afm_hf.evaluation.paper_tables import as_markdown
+from afm_hf.evaluation.paper.figures import load
+from afm_hf.evaluation.paper.tables import as_markdown
 
 PAGE = Path(__file__).parents[1] / "docs" / "paper_results.md"
 

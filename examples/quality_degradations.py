@@ -21,7 +21,7 @@ from transformers.utils import logging
 from afm_hf import AudioQualityAssessmentPipeline, bundled_audio, bundled_model, load_audio
 from afm_hf.evaluation.degradations import DEGRADATIONS, Degradation, Samples, as_loud_as, low_pass
 from afm_hf.evaluation.metrics.correlation import bootstrap_mean
-from afm_hf.models.pipeline_audio_quality_assessment import PROMPTS
+from afm_hf.pipelines.pipeline_audio_quality_assessment import PROMPTS
 
 
 def mp3(x: Samples, compression: float, rate: int, rng: np.random.Generator) -> Samples:

@@ -17,7 +17,7 @@ from evaluate_tiny_clap import read_metadata
 from transformers import pipeline
 
 from afm_hf import TestTimeAdaptationPipeline, bundled_model
-from afm_hf.adaptation.test_time import (
+from afm_hf.evaluation.test_time_study import (
     GeneralizationReport,
     Task,
     adapt_to_task,

@@ -20,7 +20,7 @@ from transformers import AutoModel, AutoProcessor, TrainingArguments
 
 import afm_hf  # noqa: F401  (the Auto classes learn of the models)
 from afm_hf.data import load_templates
-from afm_hf.loading import resolve_model
+from afm_hf.hub.loading import resolve_model
 from afm_hf.training.collators import ClapCollator
 from afm_hf.training.contrastive_trainer import ContrastiveTrainer, retrieval_metrics
 from afm_hf.training.freezing import freeze, freeze_batch_norms

@@ -21,7 +21,7 @@ from transformers import AutoFeatureExtractor, Trainer, TrainingArguments
 from transformers.trainer_utils import EvalPrediction
 
 from afm_hf import ClapAfmForAudioClassification
-from afm_hf.loading import resolve_model
+from afm_hf.hub.loading import resolve_model
 from afm_hf.training.collators import LabelCollator
 
 

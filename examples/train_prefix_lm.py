@@ -25,7 +25,7 @@ from transformers import AutoModelForMultimodalLM, AutoProcessor, Trainer, Train
 
 import afm_hf  # noqa: F401  (the Auto classes learn of the models)
 from afm_hf.data import PromptSampler
-from afm_hf.loading import resolve_model
+from afm_hf.hub.loading import resolve_model
 from afm_hf.training.collators import PrefixLMCollator
 from afm_hf.training.freezing import freeze
 

@@ -2,7 +2,7 @@
 
 from typer.testing import CliRunner
 
-from afm_hf.cli import app
+from afm_hf.cli.app import app
 
 
 def run_command(*arguments, code=0):

@@ -13,7 +13,7 @@ import typer
 from commands import run_command
 
 from afm_hf import bundled_audio
-from afm_hf.cli import app
+from afm_hf.cli.app import app
 
 ROOT = Path(__file__).parent.parent
 BUNDLED_FOR = {"clap-2023": "clap-tiny"}  # official checkpoints that are not here

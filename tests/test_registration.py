@@ -58,7 +58,7 @@ def run(code, **environment):
         "import afm_hf\nfrom transformers import Trainer",
         "from afm_hf import ClapAfmModel",
         "from afm_hf import ClapAfmConfig",
-        "import afm_hf.models.configuration_clap_afm",
+        "import afm_hf.models.clap_afm.configuration_clap_afm",
         "from afm_hf import ClapAfmFeatureExtractor\nimport transformers.pipelines.audio_classification",
     ],
     ids=lambda order: order.replace("\n", "; "),

@@ -1,5 +1,5 @@
 """`python -m afm_hf`: the same as `afm-hf`."""
 
-from .cli import app
+from .cli.app import app
 
 app(prog_name="afm-hf")

@@ -3,8 +3,8 @@ from collections import Counter
 import pytest
 
 from afm_hf.data import PromptSampler, load_templates, template_names
-from afm_hf.models.processing_adiff import AdiffProcessor
-from afm_hf.models.prompts_afm import CAPTION_PROMPTS, CLASS_PROMPTS, DIFFERENCE_PROMPTS, TIERS
+from afm_hf.models.adiff.processing_adiff import AdiffProcessor
+from afm_hf.models.prefix_lm.prompts_afm import CAPTION_PROMPTS, CLASS_PROMPTS, DIFFERENCE_PROMPTS, TIERS
 
 ROW = {"source": "cld.csv:2", "caption1": "A {dog} barks.", "caption2": "rain"}
 

@@ -8,11 +8,11 @@ from transformers import pipeline
 
 import afm_hf
 from afm_hf.evaluation.mteb_adapter import MtebEncoder
-from afm_hf.evaluation.retrieval import RetrievalTask
 from afm_hf.evaluation.runner import run
 from afm_hf.evaluation.task import Item
-from afm_hf.evaluation.zero_shot import ZeroShotTask
-from afm_hf.retrieval import ClapEmbedder
+from afm_hf.evaluation.tasks.retrieval import RetrievalTask
+from afm_hf.evaluation.tasks.zero_shot import ZeroShotTask
+from afm_hf.retrieval.embedding import ClapEmbedder
 
 CLIPS = [str(clip) for clip in afm_hf.bundled_audio()[:8]]
 LABELS = [clip.rpartition("/")[2].rsplit("_", 2)[0].replace("_", " ") for clip in CLIPS]

@@ -13,14 +13,14 @@ from transformers import AutoFeatureExtractor, pipeline
 
 import afm_hf
 from afm_hf import ClapAfmForAudioClassification
-from afm_hf.cli_evaluate import TaskName
-from afm_hf.evaluation.entailment import EntailmentTask
-from afm_hf.evaluation.fine_tune import FineTuneTask, by_fold
-from afm_hf.evaluation.linear_probe import LinearProbeTask, with_folds
-from afm_hf.evaluation.questions import ClothoAqaTask, MmauTask, MultipleChoiceTask, lettered
-from afm_hf.evaluation.reported import reported
+from afm_hf.cli.evaluate import TaskName
+from afm_hf.evaluation.paper.reported import reported
 from afm_hf.evaluation.runner import EvaluationResult, run
 from afm_hf.evaluation.task import Item, Record
+from afm_hf.evaluation.tasks.entailment import EntailmentTask
+from afm_hf.evaluation.tasks.fine_tune import FineTuneTask, by_fold
+from afm_hf.evaluation.tasks.linear_probe import LinearProbeTask, with_folds
+from afm_hf.evaluation.tasks.questions import ClothoAqaTask, MmauTask, MultipleChoiceTask, lettered
 from afm_hf.evaluation.tasks_by_name import RECIPES, build_task, items_for
 
 

@@ -7,8 +7,8 @@ from official import byte_level_gpt2, clip, full_size_checkpoint, golden, letter
 from transformers import AutoFeatureExtractor, AutoModel
 
 from afm_hf import load_audio
-from afm_hf.conversions.convert_msclap import convert
-from afm_hf.models.modeling_clap_afm import contrastive_loss
+from afm_hf.conversion.msclap import convert
+from afm_hf.models.clap_afm.modeling_clap_afm import contrastive_loss
 
 pytestmark = pytest.mark.slow
 

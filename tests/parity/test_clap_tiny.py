@@ -11,16 +11,9 @@ from official import byte_level_gpt2, letters_bert, official_layout, tiny_checkp
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoProcessor, BertConfig, GPT2Config
 
-from afm_hf import (
-    AfmCnn14Config,
-    AfmHtsatConfig,
-    ClapAfmAudioConfig,
-    ClapAfmConfig,
-    ClapAfmModel,
-    ClapAfmTextConfig,
-)
-from afm_hf.conversions.common import ConversionError, read_checkpoint
-from afm_hf.conversions.convert_msclap import convert
+from afm_hf import AfmCnn14Config, AfmHtsatConfig, ClapAfmAudioConfig, ClapAfmConfig, ClapAfmModel, ClapAfmTextConfig
+from afm_hf.conversion.common import ConversionError, read_checkpoint
+from afm_hf.conversion.msclap import convert
 
 GOLDEN = Path(__file__).parent / "tiny.safetensors"
 
@@ -174,7 +167,7 @@ def test_a_pickle_is_never_executed(tmp_path):
 def test_a_file_that_is_no_checkpoint_ends_with_one_line(tmp_path):
     (tmp_path / "text.pth").write_text("this is no checkpoint")
     out = ["--tokenizer", "x", "--output", str(tmp_path / "out")]
-    command = [sys.executable, "-m", "afm_hf.conversions.convert_msclap", *out, "--checkpoint"]
+    command = [sys.executable, "-m", "afm_hf.conversion.msclap", *out, "--checkpoint"]
     for name in ("text.pth", "absent.pth"):
         run = subprocess.run([*command, str(tmp_path / name)], capture_output=True, text=True, check=False)
         assert run.returncode == 1

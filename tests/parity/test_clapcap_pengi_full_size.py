@@ -9,7 +9,8 @@ from official import byte_level_clip, byte_level_gpt2, full_size_checkpoint, gol
 from transformers import AutoModelForMultimodalLM, AutoProcessor
 
 from afm_hf import PengiProcessor, average_log_prob_beam_search
-from afm_hf.conversions import convert_msclap, convert_pengi
+from afm_hf.conversion import msclap as convert_msclap
+from afm_hf.conversion import pengi as convert_pengi
 
 pytestmark = pytest.mark.slow
 

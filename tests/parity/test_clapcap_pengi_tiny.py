@@ -19,8 +19,9 @@ from afm_hf import (
     PengiForConditionalGeneration,
     average_log_prob_beam_search,
 )
-from afm_hf.conversions import convert_msclap, convert_pengi
-from afm_hf.conversions.common import ConversionError, read_checkpoint
+from afm_hf.conversion import msclap as convert_msclap
+from afm_hf.conversion import pengi as convert_pengi
+from afm_hf.conversion.common import ConversionError, read_checkpoint
 
 MODELS = ["clapcap", "base", "base_no_text_enc"]
 
@@ -231,7 +232,7 @@ def test_wrong_tokenizers_are_errors(tmp_path):
 
 def test_a_file_that_is_no_checkpoint_ends_with_one_line(tmp_path):
     (tmp_path / "text.pth").write_text("this is no checkpoint")
-    command = [sys.executable, "-m", "afm_hf.conversions.convert_pengi", "--tokenizer", "x", "--output", str(tmp_path)]
+    command = [sys.executable, "-m", "afm_hf.conversion.pengi", "--tokenizer", "x", "--output", str(tmp_path)]
     run = subprocess.run(
         [*command, "--checkpoint", str(tmp_path / "text.pth")], capture_output=True, text=True, check=False
     )

@@ -9,7 +9,8 @@ from official import byte_level_gpt2, full_size_checkpoint, golden, official_cli
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoModelForMultimodalLM, AutoProcessor, PreTrainedTokenizerFast
 
-from afm_hf.conversions import convert_adiff, convert_mellow
+from afm_hf.conversion import adiff as convert_adiff
+from afm_hf.conversion import mellow as convert_mellow
 
 from official import byte_symbols  # isort: skip
 

@@ -22,8 +22,10 @@ from transformers import (
 )
 
 from afm_hf import AdiffConfig, AdiffForConditionalGeneration, AfmHtsatConfig, MellowConfig, MellowForCausalLM
-from afm_hf.conversions import convert_adiff, convert_mellow, convert_pengi
-from afm_hf.conversions.common import ConversionError, read_checkpoint
+from afm_hf.conversion import adiff as convert_adiff
+from afm_hf.conversion import mellow as convert_mellow
+from afm_hf.conversion import pengi as convert_pengi
+from afm_hf.conversion.common import ConversionError, read_checkpoint
 
 MODELS = ["mellow", "adiff", "adiff_naive"]
 SMOLLM2_WORDS = 17 + 256  # the end token, 16 others, the bytes: so `!` is 17
@@ -276,7 +278,7 @@ def test_python_objects_in_a_file_are_never_run(name, tmp_path):
 @pytest.mark.parametrize("script", ["convert_mellow", "convert_adiff"])
 def test_a_file_that_is_no_checkpoint_ends_with_one_line(script, tmp_path):
     (tmp_path / "text.ckpt").write_text("this is no checkpoint")
-    command = [sys.executable, "-m", f"afm_hf.conversions.{script}", "--tokenizer", "x", "--output", str(tmp_path)]
+    command = [sys.executable, "-m", f"afm_hf.conversion.{script}", "--tokenizer", "x", "--output", str(tmp_path)]
     run = subprocess.run(
         [*command, "--checkpoint", str(tmp_path / "text.ckpt")], capture_output=True, text=True, check=False
     )

@@ -6,7 +6,7 @@ from official import byte_level_gpt2, clip, full_size_checkpoint, golden
 from transformers import AutoFeatureExtractor, AutoModel, AutoTokenizer
 
 from afm_hf import AudioQualityAssessmentPipeline
-from afm_hf.conversions.convert_msclap import convert
+from afm_hf.conversion.msclap import convert
 
 pytestmark = pytest.mark.slow
 

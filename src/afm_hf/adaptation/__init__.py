@@ -1,1 +1,1 @@
-"""Adapting a trained model to new sounds without training it anew."""
+"""Adapting a model: to unlabelled clips at test time, to a few labelled ones, to captions without audio."""

@@ -20,7 +20,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..models.modeling_clap_afm import ClapAfmForAudioClassification
+from ..models.clap_afm.modeling_clap_afm import ClapAfmForAudioClassification
 from .logistic import fit_logistic
 
 TEMPLATE = "This is a sound of {}."  # as in the zero-shot pipeline

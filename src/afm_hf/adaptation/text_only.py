@@ -19,11 +19,11 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
-from ..models.configuration_clap_afm_captioning import ClapAfmCaptioningConfig
-from ..models.modeling_afm_prefix_lm import AfmPrefixLMModel
-from ..models.modeling_clap_afm_captioning import ClapAfmForConditionalGeneration
-from ..models.processing_afm_prefix_lm import AUDIO_TOKEN, IGNORED, pad
-from ..models.processing_clap_afm_captioning import ClapAfmCaptioningProcessor
+from ..models.clapcap.configuration_clap_afm_captioning import ClapAfmCaptioningConfig
+from ..models.clapcap.modeling_clap_afm_captioning import ClapAfmForConditionalGeneration
+from ..models.clapcap.processing_clap_afm_captioning import ClapAfmCaptioningProcessor
+from ..models.prefix_lm.modeling_afm_prefix_lm import AfmPrefixLMModel
+from ..models.prefix_lm.processing_afm_prefix_lm import AUDIO_TOKEN, IGNORED, pad
 
 ENCODE_BATCH = 64
 

@@ -6,13 +6,7 @@ from .clotho_aqa import read_clotho_aqa
 from .entailment import read_entailment
 from .folders import read_audio_folder, read_label_folders, read_table
 from .label_sets import fsd50k_labels, read_esc50, read_fsd50k, read_urbansound8k
-from .listed_clips import (
-    read_esc50_actions,
-    read_nsynth,
-    read_speech_commands,
-    read_tut2017,
-    read_vocalsound,
-)
+from .listed_clips import read_esc50_actions, read_nsynth, read_speech_commands, read_tut2017, read_vocalsound
 from .macs import read_macs
 from .mmau import read_mmau
 from .named_clips import NAMED_CLIPS, named_labels, read_named_clips

@@ -16,7 +16,7 @@ from pathlib import Path
 import soundfile
 from tqdm.auto import tqdm
 
-from ..models.audio_utils import AudioDecodeError, load_audio
+from ..audio.audio_loading import AudioDecodeError, load_audio
 
 CHECKS = ("none", "exists", "header", "decode")
 EXTENSIONS = (

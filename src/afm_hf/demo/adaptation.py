@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..models.adaptation_afm import AdaptationResult
+from ..adaptation.test_time.optimization import AdaptationResult
 from .classify import split_labels
 from .clips import Clip, read_clips
 from .models import DemoModels

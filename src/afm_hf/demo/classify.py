@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from ..models.pipeline_zero_shot_audio_classification import DEFAULT_TEMPLATE, as_labels
+from ..models.clap_afm.embedding_clap_afm import DEFAULT_TEMPLATE, as_labels
 from .clips import read_clip
 from .models import DemoModels
 from .pictures import clip_picture

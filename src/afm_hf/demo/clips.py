@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..hub import bundled_audio
-from ..models.audio_utils import AudioDecodeError, load_audio
-from ..models.feature_extraction_afm import SILENCE
+from ..audio.audio_loading import AudioDecodeError, load_audio
+from ..hub.bundled import bundled_audio
+from ..models.common.feature_extraction_afm import SILENCE
 
 MOST_CLIPS = 16
 EXAMPLES = ("cow_mooing", "bell_ringing", "rain", "birds_singing", "snare_drum", "applause")

@@ -4,10 +4,10 @@ import dataclasses
 import threading
 from typing import Any
 
-from ..loading import load_clap, pick_device, resolve_model
-from ..models.pipeline_audio_quality_assessment import AudioQualityAssessmentPipeline
-from ..models.pipeline_test_time_adaptation import TestTimeAdaptationPipeline
-from ..models.pipeline_zero_shot_audio_classification import ZeroShotAudioClassificationPipeline
+from ..hub.loading import load_clap, pick_device, resolve_model
+from ..pipelines.pipeline_audio_quality_assessment import AudioQualityAssessmentPipeline
+from ..pipelines.pipeline_test_time_adaptation import TestTimeAdaptationPipeline
+from ..pipelines.pipeline_zero_shot_audio_classification import ZeroShotAudioClassificationPipeline
 
 CLAP_PIPELINES: dict[str, Any] = {
     "zero-shot-audio-classification": ZeroShotAudioClassificationPipeline,

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from ..models.pipeline_audio_quality_assessment import PROMPTS
+from ..pipelines.pipeline_audio_quality_assessment import PROMPTS
 from .clips import read_clip
 from .models import DemoModels
 from .pictures import clip_picture, segment_picture

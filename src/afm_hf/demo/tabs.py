@@ -6,9 +6,9 @@ from typing import Any
 
 import gradio as gr
 
-from ..models.pipeline_audio_quality_assessment import PROMPTS
-from ..models.pipeline_zero_shot_audio_classification import DEFAULT_TEMPLATE
-from ..models.prompts_afm import TIERS
+from ..models.clap_afm.embedding_clap_afm import DEFAULT_TEMPLATE
+from ..models.prefix_lm.prompts_afm import TIERS
+from ..pipelines.pipeline_audio_quality_assessment import PROMPTS
 from .adaptation import COLUMNS, adapt_to_clips
 from .answers import answer_question, caption_clip, tell_difference
 from .classify import HEARD, classify_clip

@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from ..models.results_afm import AfmResult
+from ..models.common.results_afm import AfmResult
 
 Floats = npt.NDArray[np.float64]
 Statistic = Callable[[Floats], npt.ArrayLike]

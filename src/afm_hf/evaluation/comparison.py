@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..models.results_afm import AfmResult
+from ..models.common.results_afm import AfmResult
 from .bootstrap import count_of, paired_bootstrap
 from .runner import EvaluationResult, read_predictions, run
 from .task import Failure, Item, Record, Task

@@ -27,7 +27,7 @@ class Benchmark:
         split (`str`, *optional*): The one that the papers test on; `None` is all.
         train_split (`str`, *optional*): The one that probes learn from, where there are official parts.
         has_folds (`bool`): Whether rows have a `fold`: probes then learn from the other folds.
-        paper, subset (`str`): Its name, and that of its part, in `afm_hf.evaluation.paper`.
+        paper, subset (`str`): Its name, and that of its part, in `afm_hf.evaluation.paper.figures`.
         templates (`tuple[str, ...]`): Sentences for zero-shot labels.
         multi_label (`bool`): Whether a clip has several labels, `labels`, and not one, `label`.
         all_labels: `folder` -> labels in order; by default those that occur, sorted.

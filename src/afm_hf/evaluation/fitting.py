@@ -28,7 +28,7 @@ def check_model(pipeline: str, model: str) -> None:
     from transformers import AutoConfig
     from transformers.pipelines import PIPELINE_REGISTRY
 
-    from ..loading import resolve_model
+    from ..hub.loading import resolve_model
 
     config: Any = AutoConfig.from_pretrained(resolve_model(model))
     classes = PIPELINE_REGISTRY.check_task(pipeline)[1]["pt"]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..retrieval import ClapEmbedder
+from ..retrieval.embedding import ClapEmbedder
 
 Embeddings = npt.NDArray[np.float32]
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from tqdm.auto import tqdm
 
-from ..models.results_afm import AfmResult
+from ..models.common.results_afm import AfmResult
 from .bootstrap import bootstrap_interval, count_of
 from .digests import items_digest, weights_digest
 from .task import Failure, Item, Record, Task

@@ -5,19 +5,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import data
-from .adaptation import AdaptationTask
-from .answers import CaptionTask, DifferenceTask, QuestionTask
-from .closed import ClosedTask
 from .datasets import Benchmark, labels_of, load_items
-from .entailment import EntailmentTask
-from .fine_tune import FineTuneTask, by_fold
 from .fitting import check_model
-from .linear_probe import LinearProbeTask, with_folds
-from .questions import ClothoAqaTask, MmauTask, MultipleChoiceTask, lettered
-from .rated_quality import RatedQualityTask
-from .retrieval import RetrievalTask
 from .task import Item, Task
-from .zero_shot import ZeroShotTask
+from .tasks.adaptation import AdaptationTask
+from .tasks.answers import CaptionTask, DifferenceTask, QuestionTask
+from .tasks.closed import ClosedTask
+from .tasks.entailment import EntailmentTask
+from .tasks.fine_tune import FineTuneTask, by_fold
+from .tasks.linear_probe import LinearProbeTask, with_folds
+from .tasks.questions import ClothoAqaTask, MmauTask, MultipleChoiceTask, lettered
+from .tasks.rated_quality import RatedQualityTask
+from .tasks.retrieval import RetrievalTask
+from .tasks.zero_shot import ZeroShotTask
 
 Options = Mapping[str, Any]
 
@@ -192,8 +192,8 @@ def build_task(
     """
     from transformers import pipeline
 
-    from ..loading import pick_device, resolve_model
-    from ..models.pipeline_zero_shot_audio_classification import logit_scale
+    from ..hub.loading import pick_device, resolve_model
+    from ..models.clap_afm.embedding_clap_afm import logit_scale
 
     if name not in RECIPES:
         raise ValueError(f"There is no task {name!r}; known are {', '.join(RECIPES)}.")

@@ -1,1 +1,1 @@
-"""Models, feature extractors, processors and pipelines: flat, because exactly these files may travel to a Hub repo."""
+"""The models, one folder each, as in transformers; `common` and `encoders` hold what several share."""

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from transformers.utils import logging
 
-from ..models.audio_utils import AudioDecodeError, describe_source
+from ..audio.audio_loading import AudioDecodeError, describe_source
 
 logger = logging.get_logger(__name__)
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...models.results_afm import AfmResult
+from ...models.common.results_afm import AfmResult
 
 Floats = npt.NDArray[np.float64]
 

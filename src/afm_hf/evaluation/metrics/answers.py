@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from ...models.results_afm import AfmResult
+from ...models.common.results_afm import AfmResult
 from .accuracy import ClassificationScores, classification_scores
 
 # The options of Mellow's prompt: a) definitely true, b) definitely false, c) plausible, d) cannot be determined.

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from ...models.results_afm import AfmResult
+from ...models.common.results_afm import AfmResult
 from .bleu import bleu
 from .cider import cider_d
 from .java_captions import MetricUnavailableError, meteor, spice

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...models.results_afm import AfmResult
+from ...models.common.results_afm import AfmResult
 
 Floats = npt.NDArray[np.float64]
 Interval = tuple[float, float] | None

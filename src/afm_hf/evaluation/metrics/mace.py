@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...models.audio_utils import AudioDecodeError
-from ...models.results_afm import AfmResult, settings_of
-from ...retrieval import ClapEmbedder
+from ...audio.audio_loading import AudioDecodeError
+from ...models.common.results_afm import AfmResult, settings_of
+from ...retrieval.embedding import ClapEmbedder
 from .fluency import ErrorDetector, error_probabilities
 
 MODES = ("combined", "text", "audio")
@@ -246,8 +246,8 @@ class Mace:
         """`(clips, dim)`, NaN for those that cannot be heard, and why."""
         from tqdm import tqdm
 
-        from ...models.pipeline_audio_inputs import collate_features
-        from ...models.pipeline_zero_shot_audio_classification import extract_features
+        from ...models.clap_afm.embedding_clap_afm import extract_features
+        from ...pipelines.pipeline_audio_inputs import collate_features
 
         found: dict[int, npt.NDArray[np.float32]] = {}
         skipped: dict[int, str] = {}

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...models.results_afm import AfmResult
+from ...models.common.results_afm import AfmResult
 from .answers import published_letter
 
 RULES = ("string", "string_without_letter", "letter")

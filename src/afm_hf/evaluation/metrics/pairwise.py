@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ...models.results_afm import AfmResult
+from ...models.common.results_afm import AfmResult
 
 CATEGORIES = ("HC", "HI", "HM", "MM")
 BLOCK = 250  # items of HC, HI and HM in AudioCaps-Eval and Clotho-Eval; the rest is MM

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from ...models.results_afm import AfmResult
+from ...models.common.results_afm import AfmResult
 
 DIRECTIONS = ("audio_to_text", "text_to_audio")
 RECALLS = (1, 5, 10)

@@ -1,0 +1,61 @@
+"""Changing the sampling rate: soxr, and the numerics of torchaudio without torchaudio."""
+
+import functools
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from .audio_checks import AudioDecodeError, UnavailableError, Waveform, optional
+
+
+def resample_soxr(waveform: Waveform, orig: int, new: int) -> Waveform:
+    try:
+        soxr = optional("soxr")
+    except UnavailableError as why:
+        raise AudioDecodeError("<waveform>", f"soxr cannot be used: {why}", "Run `pip install soxr`.") from None
+    resampled = soxr.resample(waveform.T, orig, new, quality="HQ").T  # soxr wants (samples, channels)
+    length = -(-waveform.shape[1] * new // orig)
+    resampled = resampled[:, :length]  # soxr rounds the length; this rounds it up, as the other method does
+    missing = length - resampled.shape[1]
+    return np.ascontiguousarray(np.pad(resampled, ((0, 0), (0, missing))), np.float32)
+
+
+def resample_sinc(waveform: Waveform, orig: int, new: int) -> Waveform:
+    """(channels, samples) by windowed sinc: output `k * new + p` is a dot product around input `k * orig`.
+
+    A plain strided convolution has `2 * width + orig` taps for each of `new` phases, nearly all of them zero: gigabytes
+    for 7999 Hz -> 44100 Hz. Here every phase keeps the `2 * width + 2` taps that can differ from zero.
+    """
+    divisor = math.gcd(orig, new)
+    orig, new = orig // divisor, new // divisor
+    kernel, first, width = _sinc_kernel(orig, new)
+    taps = kernel.shape[1]
+    samples = waveform.shape[1]
+    blocks = samples // orig + 1
+    resampled = np.empty((waveform.shape[0], -(-samples * new // orig)), np.float32)
+    for channel, row in enumerate(waveform):
+        padded = np.pad(row, (width, blocks * orig + taps - samples))
+        # (samples,) -> (blocks, orig + taps), neighbours overlapping by `taps`
+        windows = np.lib.stride_tricks.sliding_window_view(padded, orig + taps)[: blocks * orig : orig]
+        total = np.zeros((blocks, new), np.float32)
+        for tap in range(taps):
+            total += windows[:, first + tap] * kernel[:, tap]
+        resampled[channel] = total.reshape(-1)[: resampled.shape[1]]
+    return resampled
+
+
+@functools.lru_cache(maxsize=16)
+def _sinc_kernel(orig: int, new: int) -> tuple[Waveform, npt.NDArray[np.int64], int]:
+    """For coprime rates: taps (new, 2 * width + 2), first input sample of each phase (new,), and width."""
+    crossings, rolloff = 6, 0.99
+    base = min(orig, new) * rolloff
+    width = math.ceil(crossings * orig / base)
+    phase = np.arange(new)
+    first = phase * orig // new
+    inputs = (first[:, None] + np.arange(2 * width + 2) - width) / orig  # (new, taps)
+    # Parity: torchaudio rounds the phases to float32 and computes all else in float64 (8e-6 off without the rounding).
+    outputs = phase.astype(np.float32) / np.float32(new)
+    t = np.clip((inputs - outputs.astype(np.float64)[:, None]) * base, -crossings, crossings)
+    kernel = np.sinc(t) * np.cos(t * math.pi / crossings / 2) ** 2 * (base / orig)
+    return kernel.astype(np.float32), first, width

@@ -1,0 +1,1 @@
+"""The command line, `afm-hf`: one file a command."""

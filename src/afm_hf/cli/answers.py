@@ -1,0 +1,289 @@
+"""The commands of the models that answer in words: `afm-hf caption`, `ask` and `difference`."""
+
+import csv
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .common import FAILED, BatchOption, DeviceOption, TruncationOption, WorkersOption, errors_for_users, short_path
+
+PAIR = ("first", "second")
+PAIR_COLUMNS = (("first", "filepath1"), ("second", "filepath2"))  # ours, and those of the authors' data files
+
+
+class TextFormat(str, Enum):
+    """How answers are written."""
+
+    TEXT = "text"
+    TABLE = "table"
+    JSON = "json"
+    JSONL = "jsonl"
+    CSV = "csv"
+
+
+class Tier(str, Enum):
+    """How much is said about a difference."""
+
+    CONCISE = "concise"
+    BRIEF = "brief"
+    DETAILED = "detailed"
+
+
+FilesArgument = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Audio files, or folders of them.")]
+AnswererOption = Annotated[
+    str | None,
+    typer.Option("--model", help="A bundled model, a folder, or a Hub id.", show_default="a tiny demo model"),
+]
+LengthOption = Annotated[
+    int | None, typer.Option("--max-new-tokens", min=1, help="Tokens at most.", show_default="the model's own")
+]
+TextFormatOption = Annotated[TextFormat, typer.Option("--format", help="How answers are written to stdout.")]
+
+
+def caption(
+    files: FilesArgument,
+    model: AnswererOption = None,
+    prompt: Annotated[str | None, typer.Option(help="What to ask.", show_default="the model's own words")] = None,
+    truncation: TruncationOption = None,
+    max_new_tokens: LengthOption = None,
+    batch_size: BatchOption = 4,
+    device: DeviceOption = None,
+    num_workers: WorkersOption = 0,
+    output_format: TextFormatOption = TextFormat.TEXT,
+) -> None:
+    """Say in a sentence what is heard in each file.
+
+    Files that cannot be used are named on stderr and skipped; the exit code is then 1.
+    """
+    with errors_for_users():
+        rows = [{"file": path} for path in _find(files)]
+        options = _options(prompt=prompt, truncation=truncation, max_new_tokens=max_new_tokens)
+        answers = _Answers("audio-captioning", model, device, options, batch_size, num_workers)
+        _write(answers.of(rows, {"caption": "generated_text"}), output_format, "caption")
+        answers.end()
+
+
+def ask(
+    files: FilesArgument,
+    question: Annotated[str, typer.Option("--question", "-q", help="The question.")],
+    choices: Annotated[str | None, typer.Option(help="Answers to choose from, with commas between them.")] = None,
+    model: AnswererOption = None,
+    truncation: TruncationOption = None,
+    max_new_tokens: LengthOption = None,
+    batch_size: BatchOption = 4,
+    device: DeviceOption = None,
+    num_workers: WorkersOption = 0,
+    output_format: TextFormatOption = TextFormat.TEXT,
+) -> None:
+    """Answer a question about each file: in free words, or by the likeliest of your choices.
+
+    Files that cannot be used are named on stderr and skipped; the exit code is then 1.
+    """
+    with errors_for_users():
+        if not question.strip():
+            raise ValueError("The question is blank.")
+        rows = [{"file": path} for path in _find(files)]
+        options = _options(question=question, truncation=truncation, max_new_tokens=max_new_tokens)
+        if choices is not None:
+            from ..pipelines.pipeline_audio_question_answering import as_choices
+
+            options["choices"] = as_choices([choice.strip() for choice in choices.split(",")])
+        keys = ["answer", "letter", "score", "scores", "generated_text", "generated_letter"] if choices else ["answer"]
+        answers = _Answers("audio-question-answering", model, device, options, batch_size, num_workers)
+        _write(answers.of(rows, dict(zip(keys, keys, strict=True))), output_format, "answer")
+        answers.end()
+
+
+def difference(
+    first: Annotated[Path | None, typer.Argument(help="An audio file.", show_default=False)] = None,
+    second: Annotated[Path | None, typer.Argument(help="The file to compare it to.", show_default=False)] = None,
+    pairs: Annotated[
+        Path | None,
+        typer.Option(help="A CSV file with many pairs, in columns `first` and `second`; paths from its folder."),
+    ] = None,
+    tier: Annotated[Tier, typer.Option(help="How much to say.")] = Tier.CONCISE,
+    prompt: Annotated[str | None, typer.Option(help="What to ask.", show_default="that of the tier")] = None,
+    model: AnswererOption = None,
+    max_new_tokens: LengthOption = None,
+    batch_size: BatchOption = 4,
+    device: DeviceOption = None,
+    num_workers: WorkersOption = 0,
+    output_format: TextFormatOption = TextFormat.TEXT,
+) -> None:
+    """Say in words how two files differ.
+
+    Pairs that cannot be used are named on stderr and skipped; the exit code is then 1.
+    """
+    with errors_for_users():
+        if (None in (first, second)) if pairs is None else (first is not None):
+            raise ValueError("Give two files, as `afm-hf difference first.wav second.wav`, or --pairs FILE.csv.")
+        rows = [{"first": str(first), "second": str(second)}] if pairs is None else _read_pairs(pairs)
+        options = _options(tier=tier.value, prompt=prompt, max_new_tokens=max_new_tokens)
+        answers = _Answers("audio-difference", model, device, options, batch_size, num_workers)
+        _write(answers.of(rows, {"difference": "generated_text"}), output_format, "difference")
+        answers.end()
+
+
+def _find(files: list[Path]) -> list[str]:
+    from ..pipelines.audio_files import find_audio
+
+    paths = find_audio(files)
+    if not paths:
+        raise ValueError("There are no audio files in the folders given.")
+    return paths
+
+
+def _options(truncation: Any = None, **options: Any) -> dict[str, Any]:
+    """What was given of a pipeline's options."""
+    if truncation is not None:
+        options["truncation"] = truncation.value
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _read_pairs(path: Path) -> list[dict[str, str]]:
+    """Rows of a CSV file of pairs."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        table = csv.DictReader(file)
+        columns = table.fieldnames or []
+        found = [next((name for name in names if name in columns), None) for names in PAIR_COLUMNS]
+        if None in found:
+            raise ValueError(f"{path} has the columns {list(columns)}; expected `first` and `second`.")
+        rows = []
+        for line in table:
+            pair = [line[str(column)] for column in found]
+            if not all(pair):
+                raise ValueError(f"Line {table.line_num} of {path} names only {sum(map(bool, pair))} of two files.")
+            rows.append({name: str(path.parent / file) for name, file in zip(PAIR, pair, strict=True)})
+    if not rows:
+        raise ValueError(f"{path} holds no pairs.")
+    return rows
+
+
+class _Answers:
+    """Answers of a pipeline, file by file; what cannot be used is named on stderr and counted."""
+
+    def __init__(
+        self,
+        task: str,
+        model: str | None,
+        device: str | None,
+        options: dict[str, Any],
+        batch_size: int,
+        num_workers: int,
+    ) -> None:
+        from transformers import pipeline
+        from transformers.pipelines import PIPELINE_REGISTRY
+
+        from ..hub.loading import pick_device, resolve_model
+
+        default = None if model else PIPELINE_REGISTRY.check_task(task)[1]["default"]["model"][0]
+        source = default or resolve_model(str(model))
+        place = pick_device(device)
+        try:
+            self.pipe: Any = pipeline(task, model=source, device=place, **options)
+        except OSError as error:
+            raise OSError(f"The model {model!r} cannot be loaded: {error}") from error
+        self.how = {"batch_size": batch_size, "num_workers": num_workers, "on_error": "return"}
+        self.failed = self.total = 0
+
+    def of(self, rows: list[dict[str, str]], names: dict[str, str]) -> Iterator[dict[str, Any]]:
+        """Each row with its answer; `names` says what the parts of a result are called."""
+        from tqdm import tqdm
+
+        from ..pipelines.pipeline_audio_inputs import Inputs
+
+        self.total = len(rows)
+        results = self.pipe(Inputs(self.inputs_of(rows)), **self.how)
+        bar = tqdm(zip(rows, results, strict=True), total=len(rows), file=sys.stderr, disable=None, leave=False)
+        for row, result in bar:
+            if isinstance(result, Exception):
+                self.failed += 1
+                bar.write(f"skipped {' and '.join(row.values())}: {_reason(result)}", file=sys.stderr)
+                continue
+            result = result[0] if isinstance(result, list) else result
+            yield {**row, **{name: result[key] for name, key in names.items()}}
+
+    def inputs_of(self, rows: list[dict[str, str]]) -> list[Any]:
+        """What the pipeline gets: a file, or a pair of files."""
+        return [tuple(row.values()) if len(row) > 1 else row["file"] for row in rows]
+
+    def end(self) -> None:
+        """Exit code 1 if anything was skipped."""
+        if self.failed:
+            typer.echo(f"{self.failed} of {self.total} inputs could not be used.", err=True)
+            raise typer.Exit(FAILED)
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong with a file, whose name is told already; of a pair also with which."""
+    reason, hint = getattr(error, "reason", str(error)), getattr(error, "hint", None)
+    source = getattr(error, "source", "")
+    which = next((f"the {place} clip: " for place in PAIR if f"the {place} clip" in source), "")
+    return f"{which}{reason}. {hint}" if hint else f"{which}{reason}"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Output
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def _write(rows: Iterable[dict[str, Any]], output_format: TextFormat, answer: str) -> None:
+    """Write rows to stdout; all formats but `table` and `json` line by line, as they come."""
+    if output_format is TextFormat.TABLE:
+        _write_table(rows)
+    elif output_format is TextFormat.JSON:
+        typer.echo(json.dumps(list(rows), indent=2, ensure_ascii=False))
+    elif output_format is TextFormat.JSONL:
+        for row in rows:
+            typer.echo(json.dumps(row, ensure_ascii=False))
+    elif output_format is TextFormat.CSV:
+        _write_csv(rows)
+    else:
+        for row in rows:
+            files = [short_path(row[name]) for name in ("file", *PAIR) if name in row]
+            typer.echo("\t".join([*files, _one_line(row[answer])]))
+
+
+def _write_csv(rows: Iterable[dict[str, Any]]) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    for index, row in enumerate(rows):
+        flat = _flat(row)
+        if index == 0:
+            writer.writerow(flat)
+        writer.writerow(flat.values())
+
+
+def _write_table(rows: Iterable[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False)
+    for index, row in enumerate(rows):
+        flat = _flat(row)
+        if index == 0:
+            for name in flat:
+                table.add_column(name, overflow="fold")
+        table.add_row(*map(Text, flat.values()))
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
+
+
+def _flat(row: dict[str, Any]) -> dict[str, str]:
+    """A row for tables: without lists, numbers with three digits."""
+    return {name: _shown(name, value) for name, value in row.items() if not isinstance(value, list)}
+
+
+def _shown(name: str, value: Any) -> str:
+    if name in ("file", *PAIR):
+        return short_path(value)
+    return f"{value:.3f}" if isinstance(value, float) else _one_line(str(value or ""))
+
+
+def _one_line(text: str) -> str:
+    """Without tabs and line breaks, which would look like other columns and rows."""
+    return " ".join(text.split())

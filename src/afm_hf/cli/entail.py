@@ -1,0 +1,119 @@
+"""The command `afm-hf entail`: do sentences follow from a clip?"""
+
+import csv
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .answers import TextFormat, TextFormatOption, _Answers, _options, _write
+from .common import BatchOption, DeviceOption, TruncationOption, WorkersOption, errors_for_users, short_path
+
+
+class Scoring(str, Enum):
+    """How the label is found."""
+
+    THRESHOLDS = "thresholds"
+    PROBE = "probe"
+    LETTER = "letter"
+    TEXT = "text"
+    LIKELIHOOD = "likelihood"
+
+
+class Premise(str, Enum):
+    """What the sentence shall follow from."""
+
+    AUDIO = "audio"
+    BOTH = "both"
+
+
+def entail(
+    audio: Annotated[Path | None, typer.Argument(help="An audio file.", show_default=False)] = None,
+    hypotheses: Annotated[
+        list[str] | None, typer.Argument(metavar="HYPOTHESIS...", help='Sentences, as "an animal is heard".')
+    ] = None,
+    pairs: Annotated[
+        Path | None,
+        typer.Option(help="A CSV file with many pairs, in columns `audio` and `hypothesis`; paths from its folder."),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="A CLAP, Pengi or Mellow: a bundled model, a folder, or a Hub id.")
+    ] = None,
+    thresholds: Annotated[
+        Path | None, typer.Option(help="JSON file of thresholds.", show_default="those beside the checkpoint")
+    ] = None,
+    probe: Annotated[Path | None, typer.Option(help="File of a probe.")] = None,
+    scoring: Annotated[
+        Scoring | None, typer.Option(help="How the label is found.", show_default="the model's own way")
+    ] = None,
+    premise: Annotated[Premise, typer.Option(help="The clip, or clip and caption.")] = Premise.AUDIO,
+    caption: Annotated[str | None, typer.Option(help="The clip's caption, for --premise both.")] = None,
+    captioner: Annotated[str | None, typer.Option(help="A model that captions, for --premise both.")] = None,
+    truncation: TruncationOption = None,
+    batch_size: BatchOption = 8,
+    device: DeviceOption = None,
+    num_workers: WorkersOption = 0,
+    output_format: TextFormatOption = TextFormat.TEXT,
+) -> None:
+    """Say of sentences whether they follow from a clip: entailment, neutral or contradiction.
+
+    Files that cannot be used are named on stderr and skipped; the exit code is then 1.
+    """
+    with errors_for_users():
+        if (not audio or not hypotheses) if pairs is None else bool(audio):
+            raise ValueError('Give a file and sentences, as `entail dog.wav "a dog barks"`, or --pairs FILE.csv.')
+        rows = [{"file": str(audio), "hypothesis": text} for text in hypotheses or []]
+        if pairs is not None:
+            rows = _read_pairs(pairs)
+        options = _options(
+            truncation=truncation,
+            thresholds=thresholds,
+            probe=probe,
+            scoring=scoring and scoring.value,
+            premise=premise.value,
+            caption=caption,
+            captioner=captioner and _resolved(captioner),
+        )
+        judge = _Judgements("audio-entailment", model, device, options, batch_size, num_workers)
+        names = {name: name for name in ("label", "similarity", "scores", "answer", "caption")}
+        if output_format in (TextFormat.TABLE, TextFormat.CSV):
+            names.pop("scores")
+        if output_format is TextFormat.TEXT:
+            for row in judge.of(rows, names):
+                typer.echo(f"{short_path(row['file'])}\t{row['label'] or 'no answer'}\t{row['hypothesis']}")
+        else:
+            _write(judge.of(rows, names), output_format, "label")
+        judge.end()
+
+
+class _Judgements(_Answers):
+    """Results of pairs of a file and a sentence."""
+
+    def inputs_of(self, rows: list[dict[str, str]]) -> list[Any]:
+        """Rows as the pipeline reads them."""
+        return [{"audio": row["file"], "hypothesis": row["hypothesis"]} for row in rows]
+
+
+def _resolved(captioner: str) -> str:
+    from ..hub.loading import resolve_model
+
+    return str(resolve_model(captioner))
+
+
+def _read_pairs(path: Path) -> list[dict[str, str]]:
+    """Rows of a CSV file of pairs."""
+    if not path.is_file():
+        raise ValueError(f"There is no file {path}.")
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        table = csv.DictReader(file)
+        if not {"audio", "hypothesis"} <= set(table.fieldnames or []):
+            raise ValueError(f"{path} has the columns {table.fieldnames}; expected `audio` and `hypothesis`.")
+        rows = []
+        for line in table:
+            if not line["audio"] or not (line["hypothesis"] or "").strip():
+                raise ValueError(f"Line {table.line_num} of {path} lacks its audio or hypothesis.")
+            rows.append({"file": str(path.parent / line["audio"]), "hypothesis": line["hypothesis"]})
+    if not rows:
+        raise ValueError(f"{path} holds no pairs.")
+    return rows

@@ -1,0 +1,132 @@
+"""`afm-hf evaluate`: a model on a benchmark, beside what the papers report."""
+
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .common import FAILED, BatchOption, DeviceOption, OutputFormat, TruncationOption, WorkersOption, errors_for_users
+
+if TYPE_CHECKING:
+    from ..evaluation.datasets import Benchmark
+    from ..evaluation.runner import EvaluationResult
+    from ..evaluation.task import Item, Task
+
+
+class TaskName(str, Enum):
+    """What can be evaluated; as `afm_hf.evaluation.tasks_by_name.RECIPES`, which would import torch."""
+
+    ZERO_SHOT = "zero-shot"
+    LINEAR_PROBE = "linear-probe"
+    FINE_TUNE = "fine-tune"
+    RETRIEVAL = "retrieval"
+    CAPTIONING = "captioning"
+    QUESTION_ANSWERING = "question-answering"
+    MULTIPLE_CHOICE = "multiple-choice"
+    MMAU = "mmau"
+    CLOTHO_AQA = "clotho-aqa"
+    CLOSED = "closed"
+    DIFFERENCE = "difference"
+    ENTAILMENT = "entailment"
+    QUALITY = "quality"
+    ADAPTATION = "adaptation"
+
+
+def evaluate(
+    task: Annotated[TaskName, typer.Option(help="What is evaluated.")],
+    dataset: Annotated[
+        str, typer.Option(help="esc50, clotho, mmau, ..., folder, label-folders; a wrong name lists them all.")
+    ],
+    data_dir: Annotated[Path, typer.Option(help="The dataset's folder, as downloaded.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="A folder for predictions and result.")],
+    model: Annotated[
+        str | None,
+        typer.Option(help="A bundled model, a folder, or a Hub id.", show_default="the bundled one that fits"),
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="Of the dataset.", show_default="the papers'")] = None,
+    template: Annotated[
+        list[str] | None, typer.Option(help="Sentence with {} for labels; repeat it.", show_default="the papers'")
+    ] = None,
+    similarity_model: Annotated[
+        str | None, typer.Option(help="For closed: a CLAP that compares answers with labels, as the papers.")
+    ] = None,
+    epochs: Annotated[
+        float | None, typer.Option(min=0.01, help="For fine-tune: of each training.", show_default="30")
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(min=1e-9, help="For fine-tune: of all weights.", show_default="0.0001")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only so many of the first rows.")] = None,
+    draws: Annotated[int, typer.Option(min=0, help="Bootstrap draws for the intervals.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
+    truncation: TruncationOption = None,
+    batch_size: BatchOption = 8,
+    device: DeviceOption = None,
+    num_workers: WorkersOption = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Start anew, whatever there is.")] = False,
+    output_format: Annotated[OutputFormat, typer.Option("--format", help="table or json.")] = OutputFormat.TABLE,
+) -> None:
+    """Evaluate a model on a benchmark and print its figures, the papers', and the difference.
+
+    Stopped at any moment, the same command goes on. Clips that cannot be used are listed and in no figure; the exit
+    code is then 1. With `torchrun --no-python --nproc_per_node 2 afm-hf evaluate ...` processes share the clips.
+    """
+    with errors_for_users("Interrupted. The same command (without --overwrite) goes on from here."):
+        from ..evaluation.runner import run
+        from ..evaluation.tasks_by_name import items_for
+
+        items, benchmark, report = items_for(task.value, dataset, str(data_dir), split, limit)
+        if report.skipped:
+            typer.echo(str(report), err=True)
+        options: dict[str, Any] = {"batch_size": batch_size, "num_workers": num_workers}
+        options |= {"epochs": epochs, "learning_rate": learning_rate, "folder": output / "classifiers"}
+        if truncation:
+            options["truncation"] = truncation.value
+        if similarity_model:
+            options["similarity_model"] = similarity_model
+        made = _task(task, items, benchmark, str(data_dir), model, template, device, options)
+        result = run(made, items, output, dataset=dataset, overwrite=overwrite, draws=draws, seed=seed)
+        if result is None:  # another process has it
+            return
+        typer.echo(result.to_json(indent=1) if output_format is OutputFormat.JSON else _table(result))
+        for name, reason in result.failures.items():
+            typer.echo(f"skipped {name}: {reason}", err=True)
+        if result.failures or report.skipped:
+            raise typer.Exit(FAILED)
+
+
+def _task(
+    task: TaskName,
+    items: "list[Item]",
+    benchmark: "Benchmark",
+    data_dir: str,
+    model: str | None,
+    templates: list[str] | None,
+    device: str | None,
+    options: dict[str, Any],
+) -> "Task":
+    """The task with its model."""
+    from ..evaluation.tasks_by_name import build_task
+    from ..hub.loading import resolve_model
+
+    if options.get("similarity_model"):
+        options = {**options, "similarity_model": resolve_model(options["similarity_model"])}
+    return build_task(task.value, items, benchmark, data_dir, model, device, templates=templates, **options)
+
+
+def _table(result: "EvaluationResult") -> str:
+    """Figures with their intervals, and the papers' figures of the same task and dataset."""
+    from ..evaluation.paper.reported import reported
+
+    papers = reported(result)
+    lines = [f"{result.task} on {result.dataset}: {result.count} clips, {len(result.failures)} left out"]
+    for name, value in result.metrics.items():
+        interval = result.intervals.get(name)
+        spread = f"  [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else ""
+        lines.append(f"  {name:28s} {value:.4f}{spread}")
+        lines += [f"    {row}" for row in papers.get(name, [])]
+    for name, figures in result.details.get("baselines", {}).items():
+        lines.append(f"  without listening, {name}: " + ", ".join(f"{key} {each:.4f}" for key, each in figures.items()))
+    lines += [f"  {name} left out: {why}" for name, why in result.details.get("left_out", {}).items()]
+    return "\n".join(lines)

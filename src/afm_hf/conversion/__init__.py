@@ -1,0 +1,1 @@
+"""From the official checkpoints to ours, and from ours to ONNX."""

@@ -1,0 +1,1 @@
+"""Audio Entailment: does a hypothesis follow from a clip?"""

@@ -1,0 +1,1 @@
+"""ADIFF: explains how two clips differ."""

@@ -1,0 +1,1 @@
+"""CLAP: contrastive audio and text embeddings."""

@@ -1,0 +1,152 @@
+"""Clips and labels to embeddings, for any CLAP: this package's, or transformers' own `ClapModel`.
+
+What every way of using a CLAP shares: a clip's features, the embeddings of clips and of texts, checked labels and
+templates.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+from transformers.feature_extraction_utils import BatchFeature
+
+from ...audio.audio_checks import AudioDecodeError, describe_source
+from ...audio.audio_loading import load_audio
+from ..common.feature_extraction_afm import TRUNCATIONS
+
+DEFAULT_TEMPLATE = "This is a sound of {}."
+TEXTS_PER_BATCH = 256
+
+# ---------------------------------------------------------------------------------------------------------------------
+# One clip, a batch of clips, texts: for any CLAP
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def extract_features(
+    extractor: Any, audio: Any, sampling_rate: int | None = None, truncation: str | None = None
+) -> BatchFeature:
+    """A model's inputs for one clip, a batch of one, whichever CLAP the feature extractor belongs to.
+
+    Args:
+        extractor: The feature extractor.
+        audio: The clip; see [`load_audio`]. A mapping may hold it under `"audio"`, as rows of `datasets` do.
+        sampling_rate (`int`, *optional*): Rate in Hz of bare samples; the extractor's if not given.
+        truncation (`str`, *optional*): What of a long clip is taken; the extractor's own setting if not given.
+
+    Raises:
+        AudioDecodeError: the clip cannot be used.
+        ValueError: the extractor does not know that truncation.
+    """
+    if isinstance(audio, Mapping) and "audio" in audio and not audio.keys() & {"array", "raw", "path", "bytes"}:
+        audio = audio["audio"]
+    options = {"return_tensors": "pt"} if truncation is None else {"return_tensors": "pt", "truncation": truncation}
+    if not hasattr(extractor, "window_hop_s"):
+        if truncation in TRUNCATIONS:
+            raise ValueError(
+                f"`truncation={truncation!r}` needs a feature extractor of this package; "
+                f"{type(extractor).__name__} does not know it. Leave it out."
+            )
+        waveform = load_audio(audio, extractor.sampling_rate, source_sampling_rate=sampling_rate)
+        return extractor([waveform], sampling_rate=extractor.sampling_rate, **options)
+    if sampling_rate is None and isinstance(audio, np.ndarray | torch.Tensor | list | tuple):
+        sampling_rate = extractor.sampling_rate
+    try:
+        return extractor([audio], sampling_rate=sampling_rate, **options)
+    except AudioDecodeError as error:
+        # The extractor counts the clips of its batch, which here has but one.
+        raise AudioDecodeError(describe_source(audio), error.reason, error.hint) from error
+
+
+def logit_scale(model: Any) -> torch.Tensor | None:
+    """The learned temperature (a logarithm) of a model that embeds audio and text apart; None for other models."""
+    if not (hasattr(model, "get_audio_features") and hasattr(model, "get_text_features")):
+        return None
+    scale = getattr(model, "logit_scale", None)
+    return getattr(model, "logit_scale_a", None) if scale is None else scale
+
+
+def is_another_of_ours(model: Any) -> bool:
+    """Whether it is of this family, but no CLAP. Others may compare audio and text without towers."""
+    return str(getattr(getattr(model, "config", None), "model_type", "")).startswith(("afm_", "clap_afm_"))
+
+
+def embed_audio(model: Any, features: Mapping[str, Any]) -> torch.Tensor:
+    """Embeddings of a batch of clips, float32 `(batch, dim)`, L2-normalised."""
+    return _unit(model.get_audio_features(**features))
+
+
+def embed_texts(model: Any, tokenizer: Any, texts: Sequence[str]) -> torch.Tensor:
+    """Embeddings of texts, float32 `(texts, dim)`, L2-normalised; padded as far as the longest text only."""
+    chunks = []
+    for start in range(0, len(texts), TEXTS_PER_BATCH):
+        tokens = tokenizer(list(texts[start : start + TEXTS_PER_BATCH]), return_tensors="pt", padding=True)
+        chunks.append(_unit(model.get_text_features(**tokens.to(model.device))))
+    return torch.cat(chunks)
+
+
+def _unit(output: Any) -> torch.Tensor:
+    """`(batch, dim)` in float32, of length 1. What the model has normalised, in whatever dtype, is left as it is."""
+    embeddings = getattr(output, "pooler_output", output).float()
+    length = embeddings.norm(dim=-1, keepdim=True)
+    return torch.where((length - 1).abs() < 0.02, embeddings, F.normalize(embeddings, dim=-1))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Arguments
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def as_labels(labels: str | Iterable[str]) -> tuple[str, ...]:
+    """Checked labels; a string is cut at its commas.
+
+    Raises:
+        ValueError: there are none, one is no string or blank, or one comes twice.
+    """
+    if isinstance(labels, str):
+        labels = [label.strip() for label in labels.split(",") if label.strip()]
+    if not isinstance(labels, Iterable):
+        raise ValueError(f"`candidate_labels` must be a list of strings, but is {labels!r}.")
+    checked = tuple(labels)
+    if not checked:
+        raise ValueError("`candidate_labels` is empty; give at least one label.")
+    seen = set()
+    for index, label in enumerate(checked):
+        if not isinstance(label, str) or not label.strip():
+            raise ValueError(f"candidate_labels[{index}] is {label!r}; expected a string that is not blank.")
+        if label in seen:
+            raise ValueError(f"candidate_labels[{index}], {label!r}, is there twice. Name every label once.")
+        seen.add(label)
+    return checked
+
+
+def as_templates(templates: str | Sequence[str]) -> tuple[str, ...]:
+    """Checked templates: each has a place, `{}`, for the label.
+
+    Raises:
+        ValueError: there are none, or one has no such place.
+    """
+    checked = (templates,) if isinstance(templates, str) else tuple(templates)
+    if not checked:
+        raise ValueError("`hypothesis_template` is an empty list; give at least one template, as 'This is {}.'.")
+    for template in checked:
+        try:
+            has_place = isinstance(template, str) and template.format("a") != template.format("b")
+        except (LookupError, ValueError, AttributeError):
+            has_place = False
+        if not has_place:
+            raise ValueError(
+                f"The template {template!r} has no place for the label. Write one as {{}}, as in {DEFAULT_TEMPLATE!r}."
+            )
+    return checked
+
+
+__all__ = [
+    "as_labels",
+    "as_templates",
+    "embed_audio",
+    "embed_texts",
+    "extract_features",
+    "logit_scale",
+]

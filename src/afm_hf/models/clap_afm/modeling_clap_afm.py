@@ -1,0 +1,550 @@
+"""Microsoft's CLAP: an audio and a text encoder, projected into one space and compared by cosine similarity.
+
+Elizalde, Deshmukh et al., "CLAP: Learning Audio Concepts from Natural Language Supervision" (ICASSP 2023, arXiv
+2206.04769) and "Natural Language Supervision for General-Purpose Audio Representations" (ICASSP 2024, arXiv
+2309.05767). Differences to the released msclap code: captions are pooled at their true last token, several windows of a
+long clip are averaged, padding is as long as the longest caption, and a loss exists.
+"""
+
+import inspect
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from transformers import AutoModel, PreTrainedModel
+from transformers import initialization as init
+from transformers.modeling_outputs import BaseModelOutputWithPooling, SequenceClassifierOutput
+from transformers.processing_utils import Unpack
+from transformers.utils import ModelOutput, TransformersKwargs, can_return_tuple
+
+from ..common.modeling_afm_common import AfmProjection, AfmProjectionLinear, average_windows, flatten_windows
+from ..encoders.modeling_afm_encoders import build_audio_encoder
+from .configuration_clap_afm import ClapAfmAudioConfig, ClapAfmConfig, ClapAfmTextConfig
+
+
+@dataclass
+class ClapAfmOutput(ModelOutput):
+    """Output of [`ClapAfmModel`].
+
+    Args:
+        loss (`torch.Tensor` of shape `(1,)`, *optional*): Symmetric cross-entropy, if asked for or in training.
+        logits_per_audio (`torch.Tensor` of shape `(audios, texts)`): Scaled cosine similarities, fp32.
+        logits_per_text (`torch.Tensor` of shape `(texts, audios)`): Their transpose.
+        text_embeds (`torch.Tensor` of shape `(texts, projection_dim)`): L2-normalised.
+        audio_embeds (`torch.Tensor` of shape `(audios, projection_dim)`): L2-normalised.
+        text_model_output, audio_model_output ([`BaseModelOutputWithPooling`]): Outputs of the towers.
+    """
+
+    loss: torch.Tensor | None = None
+    logits_per_audio: torch.Tensor | None = None
+    logits_per_text: torch.Tensor | None = None
+    text_embeds: torch.Tensor | None = None
+    audio_embeds: torch.Tensor | None = None
+    text_model_output: BaseModelOutputWithPooling | None = None
+    audio_model_output: BaseModelOutputWithPooling | None = None
+
+    def to_tuple(self) -> tuple[Any, ...]:
+        towers = ("text_model_output", "audio_model_output")
+        return tuple(getattr(self, key).to_tuple() if key in towers else self[key] for key in self.keys())
+
+
+@dataclass
+class ClapAfmAudioModelOutput(ModelOutput):
+    """Output of [`ClapAfmAudioModelWithProjection`].
+
+    Args:
+        audio_embeds (`torch.Tensor` of shape `(batch, projection_dim)`): Not normalised, as msclap returns them.
+        last_hidden_state, hidden_states, attentions: Those of the encoder; of all windows, if there are several.
+    """
+
+    audio_embeds: torch.Tensor | None = None
+    last_hidden_state: torch.Tensor | None = None
+    hidden_states: tuple[torch.Tensor, ...] | None = None
+    attentions: tuple[torch.Tensor, ...] | None = None
+
+
+@dataclass
+class ClapAfmTextModelOutput(ModelOutput):
+    """Output of [`ClapAfmTextModelWithProjection`].
+
+    Args:
+        text_embeds (`torch.Tensor` of shape `(batch, projection_dim)`): Not normalised, as msclap returns them.
+        last_hidden_state, hidden_states, attentions: Those of the encoder.
+    """
+
+    text_embeds: torch.Tensor | None = None
+    last_hidden_state: torch.Tensor | None = None
+    hidden_states: tuple[torch.Tensor, ...] | None = None
+    attentions: tuple[torch.Tensor, ...] | None = None
+
+
+def contrastive_loss(logits_per_audio: torch.Tensor) -> torch.Tensor:
+    """Symmetric cross-entropy over a square matrix of similarities whose diagonal holds the pairs (P22, section 2.1).
+
+    Raises:
+        ValueError: if there are not as many audios as texts.
+    """
+    audios, texts = logits_per_audio.shape
+    if audios != texts:
+        raise ValueError(
+            f"The contrastive loss pairs each audio with the text at its place, but was given {audios} audios and "
+            f"{texts} texts."
+        )
+    target = torch.arange(audios, device=logits_per_audio.device)
+    return (F.cross_entropy(logits_per_audio, target) + F.cross_entropy(logits_per_audio.t(), target)) / 2
+
+
+class ClapAfmPreTrainedModel(PreTrainedModel):
+    config: ClapAfmConfig
+    base_model_prefix = "clap"
+    input_modalities: tuple[str, ...] = ("audio", "text")
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _supports_flash_attn = False
+    _supports_flex_attn = False
+    _supports_attention_backend = True
+    _no_split_modules = ["AfmHtsatBlock", "AfmCnn14Block"]
+    _keep_in_fp32_modules_strict = ["bn0"]
+    accepts_loss_kwargs = False
+    model_tags = ["audio", "clap", "zero-shot-audio-classification", "afm-hf"]
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, AfmProjectionLinear):
+            # As in the official code: uniform in the width of the layer (PyTorch's default would be narrower).
+            init.xavier_uniform_(module.weight)
+        elif isinstance(module, ClapAfmModel):
+            init.constant_(module.logit_scale, float(self.config.logit_scale_init_value))
+
+
+class ClapAfmAudioModel(ClapAfmPreTrainedModel):
+    """The audio encoder alone: log-mel `input_features` -> one embedding per clip, before the projection.
+
+    `input_features` is `(batch, 1, frames, mels)`, or `(batch, windows, 1, frames, mels)` for clips cut into windows,
+    whose embeddings are averaged over the windows that `input_features_mask` `(batch, windows)` keeps.
+    """
+
+    config: ClapAfmAudioConfig
+    base_model_prefix = "audio_model"  # where its weights stand in the checkpoint of a whole model
+    main_input_name = "input_features"
+    input_modalities = ("audio",)
+    _keys_to_ignore_on_load_unexpected = [r"^text_", r"^audio_projection", r"^logit_scale$"]
+
+    def __init__(self, config: ClapAfmAudioConfig) -> None:
+        super().__init__(config)
+        self.encoder = build_audio_encoder(config.encoder_config)
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.encoder.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self.encoder.set_input_embeddings(value)
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_features: torch.Tensor,
+        input_features_mask: torch.Tensor | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> tuple[torch.Tensor, ...] | BaseModelOutputWithPooling:
+        """Encodes clips; `pooler_output` is `(batch, hidden_size)`."""
+        features, rows = flatten_windows(input_features, input_features_mask)
+        outputs = self.encoder(features, **kwargs)
+        return BaseModelOutputWithPooling(
+            last_hidden_state=outputs.last_hidden_state,
+            pooler_output=average_windows(outputs.pooler_output, rows),
+            hidden_states=outputs.get("hidden_states"),
+            attentions=outputs.get("attentions"),
+        )
+
+
+class ClapAfmTextModel(ClapAfmPreTrainedModel):
+    """The text encoder alone: token ids -> one embedding per text (see `config.pooling`), before the projection."""
+
+    config: ClapAfmTextConfig
+    base_model_prefix = "text_model"
+    main_input_name = "input_ids"
+    input_modalities = ("text",)
+    _keys_to_ignore_on_load_unexpected = [r"^audio_", r"^text_projection", r"^logit_scale$"]
+
+    def __init__(self, config: ClapAfmTextConfig) -> None:
+        super().__init__(config)
+        self.encoder = AutoModel.from_config(config.encoder_config, **_without_pooler(config.encoder_config))
+        self._encoder_arguments = frozenset(inspect.signature(self.encoder.forward).parameters)
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.encoder.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self.encoder.set_input_embeddings(value)
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        token_type_ids: torch.Tensor | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> tuple[torch.Tensor, ...] | BaseModelOutputWithPooling:
+        """Encodes texts; `pooler_output` is `(batch, hidden_size)`.
+
+        Args:
+            input_ids (`torch.Tensor` of shape `(batch, tokens)`): Token ids, padded on either side.
+            attention_mask (`torch.Tensor` of shape `(batch, tokens)`, *optional*): 1 for tokens, 0 for padding.
+            position_ids (`torch.Tensor` of shape `(batch, tokens)`, *optional*): Made from the mask if not given.
+            inputs_embeds (`torch.Tensor` of shape `(batch, tokens, hidden)`, *optional*): In place of `input_ids`.
+            token_type_ids (`torch.Tensor` of shape `(batch, tokens)`, *optional*): For encoders that know them.
+
+        Raises:
+            ValueError: if not exactly one of `input_ids` and `inputs_embeds` is given.
+        """
+        tokens = input_ids if input_ids is not None else inputs_embeds
+        if tokens is None or (input_ids is not None and inputs_embeds is not None):
+            raise ValueError("Give exactly one of `input_ids` and `inputs_embeds` to the text model.")
+        if attention_mask is None:
+            attention_mask = torch.ones(tokens.shape[:2], dtype=torch.long, device=tokens.device)
+        if position_ids is None and self.config.pooling.startswith("last"):
+            # A causal tower: positions count the real tokens, so that left padding changes nothing.
+            position_ids = (attention_mask.long().cumsum(dim=-1) - 1).clamp(min=0)
+        optional = {"position_ids": position_ids, "token_type_ids": token_type_ids, "use_cache": False}
+        known = {
+            name: value for name, value in optional.items() if name in self._encoder_arguments and value is not None
+        }
+        outputs = self.encoder(
+            input_ids=input_ids, attention_mask=attention_mask, inputs_embeds=inputs_embeds, **known, **kwargs
+        )
+        return BaseModelOutputWithPooling(
+            last_hidden_state=outputs.last_hidden_state,
+            pooler_output=self._pool(outputs.last_hidden_state, input_ids, attention_mask),
+            hidden_states=outputs.get("hidden_states"),
+            attentions=outputs.get("attentions"),
+        )
+
+    def _pool(self, states: torch.Tensor, input_ids: torch.Tensor | None, attention_mask: torch.Tensor) -> torch.Tensor:
+        """`(batch, tokens, hidden)` -> `(batch, hidden)`."""
+        pooling = self.config.pooling
+        if pooling == "cls":
+            return states[:, 0]
+        if pooling == "mean":
+            weights = attention_mask[:, :, None].to(states.dtype)
+            return (states * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
+        if pooling == "last_nonzero_token" and input_ids is not None:
+            index = (input_ids.ne(0).sum(dim=-1) - 1) % input_ids.shape[-1]
+        else:
+            position = torch.arange(attention_mask.shape[-1], device=states.device)
+            index = (attention_mask.to(states.device).ne(0) * position).argmax(dim=-1)
+        return states[
+            torch.arange(states.shape[0], device=states.device), index
+        ]  # len() would fix the batch of exports
+
+
+def _without_pooler(encoder_config: Any) -> dict[str, bool]:
+    """The argument that leaves out BERT's pooler, which CLAP does not use, for the models that have one."""
+    model_class = AutoModel._model_mapping[type(encoder_config)]
+    return {"add_pooling_layer": False} if "add_pooling_layer" in inspect.signature(model_class).parameters else {}
+
+
+class ClapAfmModel(ClapAfmPreTrainedModel):
+    """CLAP: how well does each audio fit each text?
+
+    Example:
+    ```python
+    >>> import torch
+    >>> from afm_hf import bundled_model
+    >>> from transformers import AutoModel, AutoProcessor
+
+    >>> model = AutoModel.from_pretrained(bundled_model("clap-tiny"))
+    >>> processor = AutoProcessor.from_pretrained(bundled_model("clap-tiny"))
+    >>> noise = torch.randn(16000, generator=torch.Generator().manual_seed(0)) * 0.1
+    >>> texts = ["rain", "a dog"]
+    >>> inputs = processor(audio=[noise], text=texts, sampling_rate=16000, return_tensors="pt", padding=True)
+    >>> with torch.no_grad():
+    ...     model(**inputs).logits_per_audio.shape
+    torch.Size([1, 2])
+
+    ```
+    """
+
+    main_input_name = "input_ids"
+
+    def __init__(self, config: ClapAfmConfig) -> None:
+        super().__init__(config)
+        audio, text = config.audio_config, config.text_config
+        self.audio_model = ClapAfmAudioModel._from_config(audio)
+        self.audio_projection = AfmProjection(audio.hidden_size, audio.projection_dim, audio.projection_dropout)
+        self.text_model = ClapAfmTextModel._from_config(text)
+        self.text_projection = AfmProjection(text.hidden_size, text.projection_dim, text.projection_dropout)
+        self.logit_scale = nn.Parameter(torch.tensor(float(config.logit_scale_init_value)))
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.text_model.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self.text_model.set_input_embeddings(value)
+
+    @can_return_tuple
+    def get_audio_features(
+        self,
+        input_features: torch.Tensor,
+        input_features_mask: torch.Tensor | None = None,
+        normalize: bool = True,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> tuple[torch.Tensor, ...] | BaseModelOutputWithPooling:
+        """Embeds audio.
+
+        Args:
+            input_features (`torch.Tensor`):
+                Log-mel of shape `(batch, 1, frames, mels)` or `(batch, windows, 1, frames, mels)`.
+            input_features_mask (`torch.Tensor` of shape `(batch, windows)`, *optional*): 1 for real windows.
+            normalize (`bool`, *optional*, defaults to `True`): Whether to L2-normalise (msclap does not).
+
+        Returns:
+            [`BaseModelOutputWithPooling`] whose `pooler_output` is the embedding, `(batch, projection_dim)`.
+        """
+        features, rows = flatten_windows(input_features, input_features_mask)
+        outputs = self.audio_model(features, **kwargs)
+        embeddings = average_windows(self.audio_projection(outputs.pooler_output), rows)
+        outputs.pooler_output = F.normalize(embeddings, dim=-1) if normalize else embeddings
+        return outputs
+
+    @can_return_tuple
+    def get_text_features(
+        self,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        normalize: bool = True,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> tuple[torch.Tensor, ...] | BaseModelOutputWithPooling:
+        """Embeds texts; the arguments are those of [`ClapAfmTextModel`].
+
+        Returns:
+            [`BaseModelOutputWithPooling`] whose `pooler_output` is the embedding, `(batch, projection_dim)`,
+            L2-normalised unless `normalize=False`.
+        """
+        outputs = self.text_model(input_ids, attention_mask, position_ids, inputs_embeds, **kwargs)
+        embeddings = self.text_projection(outputs.pooler_output)
+        outputs.pooler_output = F.normalize(embeddings, dim=-1) if normalize else embeddings
+        return outputs
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,
+        input_features: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        token_type_ids: torch.Tensor | None = None,
+        input_features_mask: torch.Tensor | None = None,
+        return_loss: bool | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> tuple[torch.Tensor, ...] | ClapAfmOutput:
+        """Compares every audio with every text.
+
+        Args:
+            input_ids, attention_mask, position_ids, inputs_embeds, token_type_ids: The texts; see [`ClapAfmTextModel`].
+            input_features, input_features_mask: The audios; see [`ClapAfmAudioModel`].
+            return_loss (`bool`, *optional*):
+                Whether to return the contrastive loss, for which the text at each place belongs to the audio at the
+                same place. If not given, it is returned in training mode where the counts allow it.
+
+        Raises:
+            ValueError: if audio or text is missing, or if a loss is asked for with unequal counts.
+        """
+        if input_features is None or (input_ids is None and inputs_embeds is None):
+            raise ValueError(
+                "ClapAfmModel compares audio with text: give `input_features` and `input_ids`. For one of them use "
+                "`get_audio_features` or `get_text_features`."
+            )
+        # `output_hidden_states` and the like are for both towers.
+        audio_outputs = self.get_audio_features(input_features, input_features_mask, **kwargs)
+        text_outputs = self.get_text_features(
+            input_ids, attention_mask, position_ids, inputs_embeds, token_type_ids=token_type_ids, **kwargs
+        )
+        audio_embeds, text_embeds = audio_outputs.pooler_output, text_outputs.pooler_output
+        # fp32: at a scale of up to 100, half precision would swap close labels.
+        logits_per_audio = self.logit_scale.float().exp() * audio_embeds.float() @ text_embeds.float().t()
+        if return_loss is None:
+            return_loss = self.training and logits_per_audio.shape[0] == logits_per_audio.shape[1]
+        return ClapAfmOutput(
+            loss=contrastive_loss(logits_per_audio) if return_loss else None,
+            logits_per_audio=logits_per_audio,
+            logits_per_text=logits_per_audio.t(),
+            text_embeds=text_embeds,
+            audio_embeds=audio_embeds,
+            text_model_output=text_outputs,
+            audio_model_output=audio_outputs,
+        )
+
+
+class ClapAfmAudioModelWithProjection(ClapAfmPreTrainedModel):
+    """The audio tower with its projection, as msclap's `get_audio_embeddings` (not normalised)."""
+
+    config: ClapAfmAudioConfig
+    main_input_name = "input_features"
+    input_modalities = ("audio",)
+    _keys_to_ignore_on_load_unexpected = [r"^text_", r"^logit_scale$"]
+
+    def __init__(self, config: ClapAfmAudioConfig) -> None:
+        super().__init__(config)
+        self.audio_model = ClapAfmAudioModel._from_config(config)
+        self.audio_projection = AfmProjection(config.hidden_size, config.projection_dim, config.projection_dropout)
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.audio_model.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self.audio_model.set_input_embeddings(value)
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_features: torch.Tensor,
+        input_features_mask: torch.Tensor | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> tuple[torch.Tensor, ...] | ClapAfmAudioModelOutput:
+        """Embeds clips; the arguments are those of [`ClapAfmAudioModel`]."""
+        features, rows = flatten_windows(input_features, input_features_mask)
+        outputs = self.audio_model(features, **kwargs)
+        return ClapAfmAudioModelOutput(
+            audio_embeds=average_windows(self.audio_projection(outputs.pooler_output), rows),
+            last_hidden_state=outputs.last_hidden_state,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+        )
+
+
+class ClapAfmTextModelWithProjection(ClapAfmPreTrainedModel):
+    """The text tower with its projection, as msclap's `get_text_embeddings` (not normalised)."""
+
+    config: ClapAfmTextConfig
+    main_input_name = "input_ids"
+    input_modalities = ("text",)
+    _keys_to_ignore_on_load_unexpected = [r"^audio_", r"^logit_scale$"]
+
+    def __init__(self, config: ClapAfmTextConfig) -> None:
+        super().__init__(config)
+        self.text_model = ClapAfmTextModel._from_config(config)
+        self.text_projection = AfmProjection(config.hidden_size, config.projection_dim, config.projection_dropout)
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.text_model.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self.text_model.set_input_embeddings(value)
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> tuple[torch.Tensor, ...] | ClapAfmTextModelOutput:
+        """Embeds texts; the arguments are those of [`ClapAfmTextModel`]."""
+        outputs = self.text_model(input_ids, attention_mask, position_ids, inputs_embeds, **kwargs)
+        return ClapAfmTextModelOutput(
+            text_embeds=self.text_projection(outputs.pooler_output),
+            last_hidden_state=outputs.last_hidden_state,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+        )
+
+
+class ClapAfmForAudioClassification(ClapAfmPreTrainedModel):
+    """CLAP's audio encoder with a classifier: the papers' linear probe (`Freeze_L1`, `Freeze_L3`) and fine-tuning.
+
+    `from_pretrained` takes any [`ClapAfmModel`] checkpoint and leaves its text side unread. For a probe call
+    [`~ClapAfmForAudioClassification.freeze_audio_encoder`] before training (P22, section 3.3: Adam, lr 1e-3, 30 epochs;
+    fine-tuning: everything, lr 1e-4).
+    """
+
+    main_input_name = "input_features"
+    input_modalities = ("audio",)
+    _keys_to_ignore_on_load_unexpected = [r"^text_", r"^audio_projection", r"^logit_scale$"]
+
+    def __init__(self, config: ClapAfmConfig) -> None:
+        super().__init__(config)
+        self.num_labels = config.num_labels
+        self.audio_model = ClapAfmAudioModel._from_config(config.audio_config)
+        width = config.audio_config.hidden_size
+        layers: list[nn.Module] = []
+        for _ in range(config.classifier_layers - 1):
+            layers += [nn.Dropout(config.classifier_dropout), nn.Linear(width, width), nn.ReLU()]
+        layers += [nn.Dropout(config.classifier_dropout), nn.Linear(width, config.num_labels)]
+        self.classifier = nn.Sequential(*layers)
+        self._audio_encoder_is_frozen = False
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.audio_model.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self.audio_model.set_input_embeddings(value)
+
+    def freeze_audio_encoder(self) -> None:
+        """No gradients for the encoder, and evaluation mode: no SpecAugment, no dropout, fixed batch norms."""
+        self.audio_model.requires_grad_(False)
+        self._audio_encoder_is_frozen = True
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> "ClapAfmForAudioClassification":
+        super().train(mode)
+        if self._audio_encoder_is_frozen:
+            self.audio_model.eval()
+        return self
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_features: torch.Tensor,
+        input_features_mask: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> tuple[torch.Tensor, ...] | SequenceClassifierOutput:
+        """Classifies clips.
+
+        Args:
+            input_features, input_features_mask: See [`ClapAfmAudioModel`].
+            labels (`torch.Tensor`, *optional*):
+                `(batch,)` class indices, or `(batch, num_labels)` zeros and ones if `config.problem_type` is
+                `"multi_label_classification"`.
+        """
+        outputs = self.audio_model(input_features, input_features_mask, **kwargs)
+        logits = self.classifier(outputs.pooler_output)  # (batch, hidden) -> (batch, num_labels)
+        loss = None
+        if labels is not None:
+            if self.config.problem_type == "multi_label_classification":
+                loss = F.binary_cross_entropy_with_logits(logits.float(), labels.float())
+            else:
+                loss = F.cross_entropy(logits.float(), labels)
+        return SequenceClassifierOutput(
+            loss=loss, logits=logits, hidden_states=outputs.hidden_states, attentions=outputs.attentions
+        )
+
+
+__all__ = [
+    "ClapAfmAudioModel",
+    "ClapAfmAudioModelOutput",
+    "ClapAfmAudioModelWithProjection",
+    "ClapAfmForAudioClassification",
+    "ClapAfmModel",
+    "ClapAfmOutput",
+    "ClapAfmPreTrainedModel",
+    "ClapAfmTextModel",
+    "ClapAfmTextModelOutput",
+    "ClapAfmTextModelWithProjection",
+]

@@ -1,0 +1,79 @@
+"""Processor of CLAP: audio through the feature extractor, text through the tokenizer."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from transformers.feature_extraction_utils import BatchFeature
+from transformers.processing_utils import ProcessingKwargs, ProcessorMixin
+
+from ..common.feature_extraction_afm import PADDINGS, TRUNCATIONS
+
+AUDIO_SETTINGS = ("max_length_s", "channels", "resampler", "generator", "device")
+
+
+class ClapAfmProcessor(ProcessorMixin):
+    r"""Joins a [`ClapAfmFeatureExtractor`] and a tokenizer.
+
+    The tokenizer of a converted or bundled checkpoint already appends what its text tower needs (` <|endoftext|>` for
+    GPT-2), so captions go in as they are.
+
+    Example:
+    ```python
+    >>> import numpy as np
+    >>> from afm_hf import bundled_model
+    >>> from transformers import AutoProcessor
+
+    >>> processor = AutoProcessor.from_pretrained(bundled_model("clap-tiny"))
+    >>> hiss = np.random.default_rng(0).normal(scale=0.1, size=16000)
+    >>> inputs = processor(audio=[hiss], text=["hiss"], sampling_rate=16000, return_tensors="pt")
+    >>> sorted(inputs)
+    ['attention_mask', 'input_features', 'input_ids']
+
+    ```
+    """
+
+    def __init__(self, feature_extractor: Any, tokenizer: Any) -> None:
+        super().__init__(feature_extractor, tokenizer)
+
+    def __call__(self, text: str | Sequence[str] | None = None, audio: Any = None, **kwargs: Any) -> BatchFeature:
+        r"""Makes the inputs of a model from texts, audio, or both.
+
+        Args:
+            text (`str` or `list[str]`, *optional*): One text or several.
+            audio (*optional*): One clip or a list of clips; see [`AfmFeatureExtractor`] for what a clip may be.
+            kwargs (*optional*):
+                `sampling_rate`, `max_length_s`, `channels`, `resampler`, `generator` and `device` go to the feature
+                extractor. `padding` and `truncation` go to the tokenizer, or to the feature extractor if they are words
+                that only it knows (`"repeat"`, `"windows"`, ...). `max_length` and the like go to the tokenizer,
+                `return_tensors` to both. `text_kwargs` and `audio_kwargs` are dictionaries for one side.
+
+        Returns:
+            [`BatchFeature`] with what the tokenizer and the feature extractor give.
+
+        Raises:
+            ValueError: if neither text nor audio is given, or a setting is unknown or given twice.
+        """
+        own = dict(kwargs.pop("audio_kwargs", None) or {})
+        for name in list(kwargs):
+            words = {"padding": PADDINGS, "truncation": TRUNCATIONS}.get(name, ())
+            if name in AUDIO_SETTINGS or kwargs[name] in words:
+                if name in own:
+                    raise ValueError(f"`{name}` was given twice: in `audio_kwargs` and by itself.")
+                own[name] = kwargs.pop(name)
+        generator = own.pop("generator", None)  # merging copies the arguments, and a copied generator repeats itself
+        kwargs["audio_kwargs"] = own
+        inputs: dict[str, Any] = {}
+        if text is not None or audio is None:
+            inputs.update(super().__call__(text=text, **kwargs))
+        if audio is not None:
+            merged = self._merge_kwargs(ProcessingKwargs, tokenizer_init_kwargs=self.tokenizer.init_kwargs, **kwargs)
+            inputs.update(self.feature_extractor(audio, generator=generator, **merged["audio_kwargs"]))
+        return BatchFeature(inputs)
+
+    def prepare_inputs_layout(self, audio: Any = None, **kwargs: Any) -> tuple[Any, Any, Any, Any]:
+        """As everywhere, but for audio: files are left to the feature extractor, which decodes and resamples them."""
+        images, text, videos, _ = super().prepare_inputs_layout(**kwargs)
+        return images, text, videos, audio
+
+
+__all__ = ["ClapAfmProcessor"]

@@ -1,0 +1,1 @@
+"""CLAPCAP: captions from CLAP's audio embedding."""

@@ -1,0 +1,1 @@
+"""Cnn14 of PANNs, the audio encoder of CLAP 2022."""

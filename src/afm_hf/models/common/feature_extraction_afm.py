@@ -1,0 +1,344 @@
+"""Log-mel front-end of every model: decode, resample, bring to one length, STFT, mel, dB.
+
+The STFT is `torch.stft` (torchlibrosa's convolutional STFT, which the official code uses, computes the same with some
+80 times more work). The rate for which the mel bank is built is a setting of its own, apart from the sampling rate:
+the official HTSAT models run a 32 kHz bank over 44.1 kHz audio.
+"""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers.feature_extraction_sequence_utils import SequenceFeatureExtractor
+from transformers.feature_extraction_utils import BatchFeature
+from transformers.utils import TensorType, logging
+
+from ...audio.audio_loading import AudioDecodeError, describe_source, load_audio
+from ...audio.log_mel import log_mel_of_clips, mel_bank
+
+logger = logging.get_logger(__name__)
+
+PADDINGS = ("repeat", "zero")
+TRUNCATIONS = ("first", "center", "random", "windows")
+CHANNELS = ("mean", "concat", "first")
+RESAMPLERS = ("soxr", "torchaudio")
+# What a processor may pass to both sides and means the tokenizer.
+TOKENIZER_ARGUMENTS = {"max_length", "pad_to_multiple_of", "return_attention_mask"}
+TOKENIZER_WORDS = (
+    *("longest", "max_length", "do_not_pad"),
+    *("longest_first", "only_first", "only_second", "do_not_truncate"),
+)
+
+# Decoding only the head of a long file needs a little more than the clip, or the resampler would ring at its end.
+RESAMPLER_MARGIN_S = 0.25
+
+# Below this peak (-120 dB of full scale) every value of the log-mel lies at its floor: there is nothing to hear.
+SILENCE = 1e-6
+
+
+class AfmFeatureExtractor(SequenceFeatureExtractor):
+    r"""Turns audio into log-mel spectrograms of one fixed length.
+
+    Audio may be a path, URL, bytes, file object, NumPy array, torch tensor, `{"array", "sampling_rate"}`, an item or
+    decoder of `datasets`, or a list of these. As elsewhere in transformers, a bare 2-D array is a batch of mono clips;
+    a stereo clip is a `(channels, samples)` array inside a list, or inside `{"array", "sampling_rate"}`.
+
+    Args:
+        feature_size (`int`, *optional*, defaults to 64):
+            Mel bands.
+        sampling_rate (`int`, *optional*, defaults to 44100):
+            Rate in Hz to which audio is resampled.
+        mel_sampling_rate (`int`, *optional*):
+            Rate in Hz for which the mel filter bank is built; `sampling_rate` if not given. The official HTSAT models
+            say 32000 whatever their sampling rate.
+        n_fft (`int`, *optional*, defaults to 1024):
+            Length of the FFT and of the periodic Hann window, in samples.
+        hop_length (`int`, *optional*, defaults to 320):
+            Step between frames, in samples.
+        fmin, fmax (`float`, *optional*, default to 50 and 14000):
+            Edges of the mel filter bank in Hz, on the scale of `mel_sampling_rate`.
+        max_length_s (`float`, *optional*, defaults to 7.0):
+            Length of a clip in seconds.
+        padding (`str`, *optional*, defaults to `"repeat"`):
+            What fills a clip that is too short: `"repeat"` tiles it (as the papers do), `"zero"` appends silence.
+        truncation (`str`, *optional*, defaults to `"first"`):
+            What is taken of a clip that is too long: its `"first"` or `"center"` part, a `"random"` one (for
+            training; the official code does this in inference too), or all `"windows"`, whose embeddings the models
+            average.
+        window_hop_s (`float`, *optional*):
+            Step between windows in seconds; `max_length_s` if not given. The last window always ends with the clip.
+        channels (`str`, *optional*, defaults to `"mean"`):
+            How several channels become one: their `"mean"`, the `"first"`, or `"concat"`, which puts them one after
+            the other in time as the official wrappers do.
+        resampler (`str`, *optional*, defaults to `"soxr"`):
+            `"soxr"`, or `"torchaudio"` for the numerics of the official code.
+        padding_value (`float`, *optional*, defaults to 0.0):
+            Value of a silent sample.
+        allow_silence (`bool`, *optional*, defaults to `False`):
+            Whether digital silence is audio like any other. If not it is an error, for models answer it with something
+            that nobody hears.
+    """
+
+    model_input_names = ["input_features"]
+
+    def __init__(
+        self,
+        feature_size: int = 64,
+        sampling_rate: int = 44100,
+        mel_sampling_rate: int | None = None,
+        n_fft: int = 1024,
+        hop_length: int = 320,
+        fmin: float = 50.0,
+        fmax: float = 14000.0,
+        max_length_s: float = 7.0,
+        padding: str = "repeat",
+        truncation: str = "first",
+        window_hop_s: float | None = None,
+        channels: str = "mean",
+        resampler: str = "soxr",
+        padding_value: float = 0.0,
+        allow_silence: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(feature_size, sampling_rate, padding_value, **kwargs)
+        self.allow_silence = allow_silence
+        self.mel_sampling_rate = mel_sampling_rate or sampling_rate
+        self.n_fft = n_fft
+        self.hop_length = hop_length
+        self.fmin = fmin
+        self.fmax = fmax
+        self.max_length_s = max_length_s
+        self.padding = _one_of("padding", padding, PADDINGS)
+        self.truncation = _one_of("truncation", truncation, TRUNCATIONS)
+        self.window_hop_s = window_hop_s
+        self.channels = _one_of("channels", channels, CHANNELS)
+        self.resampler = _one_of("resampler", resampler, RESAMPLERS)
+        if not 0 <= fmin < fmax <= self.mel_sampling_rate / 2:
+            raise ValueError(
+                f"The mel bank goes from `fmin` = {fmin} Hz to `fmax` = {fmax} Hz, which must rise and end at most "
+                f"at {self.mel_sampling_rate / 2} Hz, half of `mel_sampling_rate`."
+            )
+        if window_hop_s is not None and not self.clip_samples(window_hop_s) > 0:
+            raise ValueError(f"`window_hop_s` = {window_hop_s} s is less than a sample.")
+        self._clip_length(max_length_s)
+
+    def __call__(
+        self,
+        audio: Any,
+        sampling_rate: int | None = None,
+        return_tensors: str | TensorType | None = None,
+        padding: bool | str | None = None,
+        truncation: bool | str | None = None,
+        max_length_s: float | None = None,
+        channels: str | None = None,
+        resampler: str | None = None,
+        generator: torch.Generator | None = None,
+        device: str | torch.device | None = None,
+        **kwargs: Any,
+    ) -> BatchFeature:
+        r"""Makes the inputs of a model from one clip or a list of clips.
+
+        Args:
+            audio: One clip or a list of clips; see the class for what a clip may be.
+            sampling_rate (`int`, *optional*):
+                Rate in Hz of bare arrays, which are resampled if it is not the extractor's. Without it they are taken
+                to be at the extractor's rate. Files and `{"array", "sampling_rate"}` know their own.
+            return_tensors (`str`, *optional*): `"pt"` for torch tensors, `"np"` or `None` for NumPy arrays.
+            padding, truncation, max_length_s, channels, resampler (*optional*):
+                Override the extractor's own settings for this call. Booleans and the tokenizers' padding names (a
+                processor passes them to both sides) leave the setting as it is.
+            generator (`torch.Generator`, *optional*):
+                Source of the random crops; without it torch's global generator.
+            device (`str` or `torch.device`, *optional*): Where the spectrograms are computed and returned.
+
+        Returns:
+            [`BatchFeature`] with `input_features`, float32 dB: `(batch, 1, frames, mels)`, or with
+            `truncation="windows"` `(batch, windows, 1, frames, mels)` and `input_features_mask` `(batch, windows)`,
+            int64, 1 for a real window and 0 for one that only fills the batch.
+
+        Raises:
+            AudioDecodeError: (a `ValueError`) for audio that is unreadable, empty, silent, ...; it names the
+                clip.
+            ValueError: for an unknown setting, an empty list, or rates that contradict each other.
+        """
+        truncation = _setting("truncation", truncation, TRUNCATIONS, self.truncation)
+        padding = _setting("padding", padding, PADDINGS, self.padding)
+        channels = _setting("channels", channels, CHANNELS, self.channels)
+        resampler = _setting("resampler", resampler, RESAMPLERS, self.resampler)
+        length = self._clip_length(self.max_length_s if max_length_s is None else max_length_s)
+        if unknown := sorted(set(kwargs) - TOKENIZER_ARGUMENTS):
+            logger.warning_once(f"{type(self).__name__} does not know {', '.join(unknown)}, and does without.")
+        device = torch.device("cpu" if device is None else device)
+        clips = as_clips(audio)
+        self._check_rates(clips, sampling_rate)
+
+        windows = []  # one (windows, samples) tensor a clip
+        for index, clip in enumerate(clips):
+            # Only the head of a long file is decoded where only the head is used.
+            head_only = truncation == "first" and channels != "concat"
+            name = f"audio[{index}], {describe_source(clip)}"
+            waveform = load_audio(
+                clip,
+                self.sampling_rate,
+                channels=channels,
+                resampler=resampler,
+                source_sampling_rate=sampling_rate,
+                duration_s=length / self.sampling_rate + RESAMPLER_MARGIN_S if head_only else None,
+                name=name,
+            )
+            windows.append(self._cut(torch.as_tensor(waveform), length, padding, truncation, generator))
+            if not self.allow_silence and float(windows[-1].abs().max()) < SILENCE:
+                raise _silence(name, truncation)
+        log_mel = self.log_mel(torch.cat(windows), device).unsqueeze(1)  # (all windows, 1, frames, mels)
+        if truncation != "windows":
+            return _to_batch({"input_features": log_mel}, return_tensors)
+        return _to_batch(_stack_windows(log_mel, [len(w) for w in windows]), return_tensors)
+
+    def clip_samples(self, seconds: float) -> int:
+        """Samples of `seconds` at the extractor's rate."""
+        return round(seconds * self.sampling_rate)
+
+    def _clip_length(self, seconds: float) -> int:
+        """Samples of a clip, at least as many as the STFT's reflected borders need."""
+        samples = self.clip_samples(seconds) if math.isfinite(seconds) else 0
+        if samples <= self.n_fft // 2:
+            raise ValueError(
+                f"`max_length_s` = {seconds} s is {samples} samples at {self.sampling_rate} Hz; more than half a "
+                f"window of {self.n_fft} samples is needed."
+            )
+        return samples
+
+    def mel_bank(self, device: str | torch.device = "cpu") -> torch.Tensor:
+        """The mel filter bank, float32 `(n_fft / 2 + 1, feature_size)`."""
+        return mel_bank(
+            self.n_fft,
+            self.feature_size,
+            self.mel_sampling_rate,
+            float(self.fmin),
+            float(self.fmax),
+            torch.device(device),
+        )
+
+    def log_mel(self, waveforms: torch.Tensor, device: str | torch.device = "cpu") -> torch.Tensor:
+        """Log-mel spectrograms of clips of one length.
+
+        Args:
+            waveforms (`torch.Tensor` of shape `(batch, samples)`): Audio at `sampling_rate`, full scale 1.
+            device (`str` or `torch.device`): Where to compute.
+
+        Returns:
+            `torch.Tensor` of shape `(batch, 1 + samples // hop_length, feature_size)`, float32:
+            `10 log10(max(mel power, 1e-10))` in dB.
+        """
+        device = torch.device(device)
+        return log_mel_of_clips(waveforms.to(device), self.n_fft, self.hop_length, self.mel_bank(device))
+
+    def _cut(
+        self, waveform: torch.Tensor, length: int, padding: str, truncation: str, generator: torch.Generator | None
+    ) -> torch.Tensor:
+        """`(samples,)` -> `(windows, length)`; all but `truncation="windows"` give one window."""
+        surplus = len(waveform) - length
+        if surplus <= 0:
+            return self._fill(waveform, length, padding)[None]
+        if truncation == "windows":
+            hop = self.clip_samples(self.window_hop_s) if self.window_hop_s else length
+            starts = [*range(0, surplus, hop), surplus]  # the last window ends with the clip
+        elif truncation == "center":
+            starts = [surplus // 2]
+        elif truncation == "random":
+            starts = [int(torch.randint(surplus + 1, (), generator=generator))]
+        else:
+            starts = [0]
+        return torch.stack([waveform[start : start + length] for start in starts])
+
+    def _fill(self, waveform: torch.Tensor, length: int, padding: str) -> torch.Tensor:
+        """`(samples,)` -> `(length,)`."""
+        if padding == "repeat":
+            return waveform.repeat(math.ceil(length / len(waveform)))[:length]
+        return torch.nn.functional.pad(waveform, (0, length - len(waveform)), value=self.padding_value)
+
+    def _check_rates(self, clips: list[Any], sampling_rate: int | None) -> None:
+        """Raises if a clip's own rate contradicts `sampling_rate`; warns once if bare arrays come without a rate."""
+        bare = False
+        for index, clip in enumerate(clips):
+            own = clip.get("sampling_rate") if isinstance(clip, dict) else None
+            if own is not None and sampling_rate is not None and own != sampling_rate:
+                raise ValueError(
+                    f"audio[{index}] says that its sampling rate is {own} Hz, but `sampling_rate={sampling_rate}` was "
+                    "given. Leave `sampling_rate` out where the clips know their own."
+                )
+            bare = bare or isinstance(clip, np.ndarray | torch.Tensor | list | tuple)
+        if bare and sampling_rate is None:
+            logger.warning_once(
+                f"Arrays without a `sampling_rate` are taken to be at {self.sampling_rate} Hz. Pass `sampling_rate` "
+                "(they are then resampled if need be): a wrong guess goes unnoticed."
+            )
+
+
+def as_clips(audio: Any) -> list[Any]:
+    """A list of clips from one clip or a batch.
+
+    A list or tuple is a batch, unless it holds plain numbers; a bare 2-D array or tensor is a batch of mono clips.
+
+    Raises:
+        ValueError: if there is no clip, or for an array of more than two dimensions.
+    """
+    if isinstance(audio, np.ndarray | torch.Tensor):
+        if audio.ndim > 2:
+            raise ValueError(
+                f"A bare array is one clip (samples,) or a batch of mono clips (batch, samples), but this one has "
+                f"shape {tuple(audio.shape)}. Pass stereo clips as a list of (channels, samples) arrays."
+            )
+        clips = list(audio) if audio.ndim == 2 else [audio]
+    elif isinstance(audio, list | tuple) and not (audio and isinstance(audio[0], int | float)):
+        clips = list(audio)
+    elif isinstance(audio, Sequence) and not isinstance(
+        audio, str | bytes | bytearray | memoryview | Path | list | tuple
+    ):
+        clips = list(audio)  # for example a column of a `datasets.Dataset`
+    else:
+        clips = [audio]
+    if not clips:
+        raise ValueError("No audio was given: the list of clips is empty.")
+    return clips
+
+
+def _silence(name: str, truncation: str) -> AudioDecodeError:
+    part = "it is silent" if truncation == "windows" else f"the part that is heard ({truncation!r}) is silent"
+    hint = "" if truncation == "windows" else 'Use `truncation="windows"` to hear all of it. '
+    return AudioDecodeError(name, part, f"{hint}Set `feature_extractor.allow_silence = True` if silence is meant")
+
+
+def _one_of(name: str, value: Any, allowed: tuple[str, ...]) -> str:
+    if value not in allowed:
+        raise ValueError(f"`{name}` must be one of {', '.join(map(repr, allowed))}, but is {value!r}.")
+    return value
+
+
+def _setting(name: str, value: bool | str | None, allowed: tuple[str, ...], default: str) -> str:
+    """The call's setting, or the extractor's where the call says nothing or speaks to the tokenizer."""
+    if value is None or isinstance(value, bool) or value in TOKENIZER_WORDS:
+        return default
+    return _one_of(name, value, allowed)
+
+
+def _stack_windows(log_mel: torch.Tensor, counts: list[int]) -> dict[str, torch.Tensor]:
+    """`(all windows, 1, frames, mels)` -> `(batch, windows, 1, frames, mels)`, filled up, and its mask."""
+    features = log_mel.new_zeros(len(counts), max(counts), *log_mel.shape[1:])
+    mask = torch.zeros(len(counts), max(counts), dtype=torch.long, device=log_mel.device)
+    for row, windows in enumerate(log_mel.split(counts)):
+        features[row, : len(windows)] = windows
+        mask[row, : len(windows)] = 1
+    return {"input_features": features, "input_features_mask": mask}
+
+
+def _to_batch(data: dict[str, torch.Tensor], return_tensors: str | TensorType | None) -> BatchFeature:
+    if return_tensors in ("pt", TensorType.PYTORCH):
+        return BatchFeature(data)
+    return BatchFeature({name: value.cpu().numpy() for name, value in data.items()}, tensor_type=return_tensors)
+
+
+__all__ = ["AfmFeatureExtractor"]

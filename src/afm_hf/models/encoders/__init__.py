@@ -1,0 +1,1 @@
+"""Which audio encoder a model hears with."""

@@ -1,0 +1,1 @@
+"""Mellow: two clips and a prompt, with a small language model."""

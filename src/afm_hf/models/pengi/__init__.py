@@ -1,0 +1,1 @@
+"""Pengi: open and closed audio tasks as text generation."""

@@ -1,0 +1,1 @@
+"""One class for each task of `transformers.pipeline`, on a common base."""

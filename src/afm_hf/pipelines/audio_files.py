@@ -1,0 +1,122 @@
+"""Audio files: found in folders, decoded in batches, each bad one a failure of its own."""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from ..audio.audio_loading import AudioDecodeError
+from ..models.clap_afm.embedding_clap_afm import extract_features
+from .pipeline_audio_inputs import collate_features
+
+AUDIO_SUFFIXES = frozenset(
+    f".{suffix}"
+    for suffix in "wav flac ogg oga opus mp3 m4a mp4 aac webm aif aiff aifc au snd caf wma mka".split()  # noqa: SIM905
+)
+
+
+def find_audio(paths: Iterable[str | os.PathLike[str]]) -> list[str]:
+    """Audio files as absolute paths, each once.
+
+    Folders are searched to their depths, in the order of names, for files with the suffix of an audio format; hidden
+    ones are left out. Files that are named are taken as they are, even where they do not exist.
+    """
+    found: dict[str, None] = {}
+    for path in paths:
+        if not os.path.isdir(path):
+            found[os.path.abspath(path)] = None
+            continue
+        for folder, folders, names in os.walk(os.path.abspath(path)):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            for name in sorted(names):
+                if Path(name).suffix.lower() in AUDIO_SUFFIXES and not name.startswith("."):
+                    found[os.path.join(folder, name)] = None
+    return list(found)
+
+
+@dataclass(frozen=True)
+class FileState:
+    """A file as it was when it was embedded.
+
+    Attributes:
+        path: absolute path.
+        size: its bytes.
+        mtime_ns: when it was last changed, in nanoseconds.
+    """
+
+    path: str
+    size: int
+    mtime_ns: int
+
+    @classmethod
+    def of(cls, path: str | os.PathLike[str]) -> "FileState":
+        """The file as it is now. Raises `OSError` if it is not there."""
+        state = os.stat(path)
+        return cls(os.path.abspath(path), state.st_size, state.st_mtime_ns)
+
+
+@dataclass
+class FeatureBatch:
+    """Some files, decoded.
+
+    Attributes:
+        files: those that could be used.
+        features: their features, a batch; None if there are none.
+        failures: path and reason of the others.
+    """
+
+    files: list[FileState]
+    features: dict[str, torch.Tensor] | None
+    failures: dict[str, str]
+
+
+class _FileBatches(Dataset[FeatureBatch]):
+    def __init__(self, extractor: Any, batches: Sequence[Sequence[str]], truncation: str | None) -> None:
+        self.extractor = extractor
+        self.batches = batches
+        self.truncation = truncation
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, index: int) -> FeatureBatch:
+        files, items, failures = [], [], {}
+        for path in self.batches[index]:
+            try:
+                state = FileState.of(path)  # before it is read: a file that changes meanwhile is taken for changed
+                items.append(extract_features(self.extractor, path, truncation=self.truncation))
+                files.append(state)
+            except AudioDecodeError as error:
+                failures[path] = f"{error.reason}. {error.hint}" if error.hint else error.reason
+            except OSError as error:
+                failures[path] = error.strerror or str(error)
+        return FeatureBatch(files, collate_features(items) if items else None, failures)
+
+
+def read_batches(
+    extractor: Any, batches: Sequence[Sequence[str]], truncation: str | None = None, num_workers: int = 0
+) -> Iterator[FeatureBatch]:
+    """Decode files batch by batch; one that cannot be used is a failure of its batch, not an exception.
+
+    Args:
+        extractor: the feature extractor.
+        batches: paths.
+        truncation: what of a long clip is taken; None is the extractor's own setting.
+        num_workers: processes that decode; 0 decodes here.
+    """
+    dataset = _FileBatches(extractor, batches, truncation)
+    yield from DataLoader(dataset, batch_size=None, num_workers=num_workers)
+
+
+def in_batches(paths: Sequence[str], batch_size: int) -> list[list[str]]:
+    """Cut a list into lists of `batch_size`; `ValueError` if that is below 1."""
+    if batch_size < 1:
+        raise ValueError(f"The batch size is {batch_size}; expected 1 or more.")
+    return [list(paths[start : start + batch_size]) for start in range(0, len(paths), batch_size)]
+
+
+__all__ = ["AUDIO_SUFFIXES", "FeatureBatch", "FileState", "find_audio", "in_batches", "read_batches"]

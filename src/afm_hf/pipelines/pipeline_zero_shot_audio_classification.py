@@ -1,0 +1,282 @@
+"""Zero-shot audio classification: which of some labels, given as words, does a clip fit best?
+
+A drop-in for the stock pipeline of transformers: same arguments, same results, any model with audio and text. What is
+added: audio is decoded without ffmpeg, in any form; the labels are encoded once for all clips and remembered; a set of
+templates (their mean embedding, as in CLIP); independent labels; long clips by windows; errors that name the clip.
+"""
+
+import os
+from collections import OrderedDict
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from torch.nn import functional as F
+from transformers.feature_extraction_utils import BatchFeature
+from transformers.pipelines.base import Pipeline
+from transformers.pipelines.pt_utils import PipelineIterator
+from transformers.utils import logging
+
+from ..adaptation.test_time.domain_vector import DomainVector, as_domain_vector, text_fingerprint
+from ..adaptation.test_time.prompted_labels import embed_with_vector
+from ..models.clap_afm.embedding_clap_afm import (
+    DEFAULT_TEMPLATE,
+    as_labels,
+    as_templates,
+    embed_audio,
+    embed_texts,
+    extract_features,
+    is_another_of_ours,
+    logit_scale,
+)
+from .pipeline_audio_inputs import as_inputs, collate_features, load_batches
+
+logger = logging.get_logger(__name__)
+
+CACHED_LABEL_SETS = 8
+
+
+class ZeroShotAudioClassificationPipeline(Pipeline):
+    """Zero-shot audio classification with any CLAP: this package's [`ClapAfmModel`] or transformers' own `ClapModel`.
+
+    Example:
+    ```python
+    >>> import numpy as np
+    >>> from transformers import pipeline
+    >>> import afm_hf
+
+    >>> classifier = pipeline("zero-shot-audio-classification", model=str(afm_hf.bundled_model("clap-tiny")))
+    >>> hiss = np.random.default_rng(0).normal(scale=0.1, size=16000)
+    >>> result = classifier(hiss, candidate_labels=["rain", "a dog"])
+    >>> sorted(result[0])
+    ['label', 'score']
+
+    ```
+    """
+
+    _load_processor = False
+    _load_image_processor = False
+    _load_video_processor = False
+    _load_feature_extractor = True
+    _load_tokenizer = True
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if logit_scale(self.model) is None and is_another_of_ours(self.model):
+            raise ValueError(
+                f"{type(self.model).__name__} does not embed audio and text apart; expected a CLAP. Models that answer "
+                'in words choose among labels, too: `pipeline("audio-text-generation", ...).classify(clip, labels)`.'
+            )
+        self._label_cache: OrderedDict[Any, torch.Tensor] = OrderedDict()
+
+    def __call__(self, audios: Any, **kwargs: Any) -> Any:
+        """Scores every label for every clip.
+
+        Args:
+            audios:
+                One clip: a path, URL, bytes, file object, samples `(samples,)` or `(channels, samples)`,
+                `{"array", "sampling_rate"}`, a decoder or item of `datasets`. Or several: a list of clips, a column of
+                `datasets`, a `Dataset` (rows may be clips or hold one under `"audio"`), a generator.
+            candidate_labels (`list[str]` or `str`):
+                The labels; a string is cut at its commas.
+            hypothesis_template (`str` or `list[str]`, *optional*, defaults to `"This is a sound of {}."`):
+                The sentence that a label is put into, at `{}`. Of several, the mean of the normalised embeddings is
+                taken. With a `domain_vector` its own template is the default.
+            domain_vector ([`DomainVector`] or path of its file, *optional*):
+                What test-time adaptation has learned; `None` does without, also where the pipeline was made with one.
+            multi_label (`bool`, *optional*, defaults to `False`):
+                Score each label by itself (a sigmoid of its logit), instead of all against each other (softmax).
+            top_k (`int`, *optional*): How many of the best labels to return; all if not given.
+            sampling_rate (`int`, *optional*):
+                Rate in Hz of bare arrays, which are resampled if need be. Without it they are taken to be at the
+                feature extractor's rate.
+            truncation (`str`, *optional*):
+                What of a long clip is heard: `"first"`, `"center"`, `"random"` or all `"windows"`; the feature
+                extractor's own setting if not given. Other models' extractors have other names.
+            batch_size, num_workers (`int`, *optional*): Clips per forward pass; processes that decode.
+
+        Returns:
+            For one clip a list of `{"score": float, "label": str}`, best first; for several in a list such a list per
+            clip; for a dataset or generator an iterator over these.
+
+        Raises:
+            AudioDecodeError: (a `ValueError`) a clip cannot be used; the message names it.
+            ValueError: labels, templates or settings are missing or make no sense.
+        """
+        if kwargs.get("candidate_labels", self._forward_params.get("candidate_labels")) is None:
+            raise ValueError('No labels were given. Pass them as `candidate_labels=["rain", "a dog"]`.')
+        inputs, eager = as_inputs(audios)
+        outputs = super().__call__(inputs, **kwargs)
+        return list(outputs) if eager else outputs
+
+    def classify_features(self, features: Mapping[str, torch.Tensor], **kwargs: Any) -> list[list[dict[str, Any]]]:
+        """Scores a batch of the feature extractor's output, for those who decode themselves.
+
+        Args:
+            features: `input_features` and what else the model takes, `(batch, ...)` each; see [`collate_features`].
+            kwargs (*optional*): `candidate_labels` and the other arguments of a call.
+
+        Returns:
+            For each clip a list of `{"score": float, "label": str}`, best first.
+        """
+        _, forward, postprocess = self._sanitize_parameters(**kwargs)
+        inputs = {name: x.to(self.dtype) if x.is_floating_point() else x for name, x in features.items()}
+        logits = self.forward(inputs, **{**self._forward_params, **forward})["logits"]  # (batch, labels)
+        options = {**self._postprocess_params, **postprocess}
+        return [self.postprocess({"logits": row[None]}, **options) for row in logits]
+
+    def clear_label_cache(self) -> None:
+        """Forgets encoded labels. Needed only after weights were changed behind autograd's back, through `.data`."""
+        self._label_cache.clear()
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> None:
+        """Saves model, tokenizer and feature extractor, without code: any pipeline of this task can load them.
+
+        Args:
+            save_directory (`str` or `os.PathLike`): The folder; made if need be.
+            kwargs (*optional*): Passed on to every `save_pretrained`.
+        """
+        for part in (self.model, self.tokenizer, self.feature_extractor):
+            if part is not None:
+                part.save_pretrained(save_directory, **kwargs)
+
+    def _sanitize_parameters(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        known = {"candidate_labels", "hypothesis_template", "multi_label", "top_k", "sampling_rate", "truncation"}
+        known |= {"domain_vector"}
+        unknown = kwargs.keys() - known
+        if unknown:
+            logger.warning(f"Ignoring the unknown arguments {sorted(unknown)}; known are {sorted(known)}.")
+        preprocess: dict[str, Any] = {name: kwargs[name] for name in ("sampling_rate", "truncation") if name in kwargs}
+        forward: dict[str, Any] = {}
+        postprocess: dict[str, Any] = {name: kwargs[name] for name in ("multi_label", "top_k") if name in kwargs}
+        if kwargs.get("candidate_labels") is not None:
+            forward["candidate_labels"] = postprocess["candidate_labels"] = as_labels(kwargs["candidate_labels"])
+        if kwargs.get("hypothesis_template") is not None:
+            forward["hypothesis_template"] = as_templates(kwargs["hypothesis_template"])
+        if "domain_vector" in kwargs:
+            forward["domain_vector"] = as_domain_vector(kwargs["domain_vector"])
+        if postprocess.get("top_k") is not None and postprocess["top_k"] < 1:
+            raise ValueError(f"`top_k` is {postprocess['top_k']}; expected 1 or more, or None for all labels.")
+        return preprocess, forward, postprocess
+
+    def preprocess(self, audio: Any, sampling_rate: int | None = None, truncation: str | None = None) -> BatchFeature:
+        """The model's audio inputs for one clip, in the model's dtype."""
+        return extract_features(self.feature_extractor, audio, sampling_rate, truncation).to(self.dtype)
+
+    def _forward(
+        self,
+        model_inputs: Mapping[str, Any],
+        candidate_labels: tuple[str, ...],
+        hypothesis_template: tuple[str, ...] | None = None,
+        domain_vector: DomainVector | None = None,
+    ) -> dict[str, torch.Tensor]:
+        hypothesis_template = hypothesis_template or (domain_vector.template if domain_vector else DEFAULT_TEMPLATE,)
+        scale = logit_scale(self.model)
+        if scale is None:
+            if domain_vector is not None:
+                raise ValueError(f"A domain vector needs a ClapAfmModel; this is a {type(self.model).__name__}.")
+            return {"logits": self._forward_whole(model_inputs, candidate_labels, hypothesis_template)}
+        texts = self.label_embeddings(candidate_labels, hypothesis_template, domain_vector)  # (labels, dim)
+        audio = embed_audio(self.model, model_inputs)  # (batch, dim)
+        # fp32: at a scale of up to 100, half precision would swap close labels.
+        return {"logits": scale.float().exp() * audio @ texts.to(audio.device).t()}  # (batch, labels)
+
+    def _forward_whole(
+        self, model_inputs: Mapping[str, Any], labels: tuple[str, ...], templates: tuple[str, ...]
+    ) -> torch.Tensor:
+        """`(batch, labels)` by a model that does not show its two towers: the labels go in with every batch."""
+        if len(templates) > 1:
+            raise ValueError(
+                f"{type(self.model).__name__} has no `get_audio_features`, `get_text_features` and `logit_scale`, so "
+                f"that the embeddings of {len(templates)} templates cannot be averaged. Pass one `hypothesis_template`."
+            )
+        texts = self.tokenizer([templates[0].format(label) for label in labels], return_tensors="pt", padding=True)
+        return self.model(**texts.to(self.device), **model_inputs).logits_per_audio
+
+    def postprocess(
+        self,
+        model_outputs: Mapping[str, torch.Tensor],
+        candidate_labels: tuple[str, ...],
+        multi_label: bool = False,
+        top_k: int | None = None,
+    ) -> list[dict[str, Any]]:
+        """`(1, labels)` logits -> labels with scores, best first."""
+        logits = model_outputs["logits"][0].float()
+        scores = (logits.sigmoid() if multi_label else logits.softmax(dim=0)).tolist()
+        ranked = sorted(zip(scores, candidate_labels, strict=True), key=lambda pair: -pair[0])
+        return [{"score": score, "label": label} for score, label in ranked[:top_k]]
+
+    def label_embeddings(
+        self, labels: tuple[str, ...], templates: tuple[str, ...], domain_vector: DomainVector | None = None
+    ) -> torch.Tensor:
+        """Embeddings of labels in templates, under a domain vector, float32 `(labels, dim)`, L2-normalised.
+
+        They are remembered for as long as the weights stay the same.
+        """
+        key = (labels, templates, domain_vector and domain_vector.key(), self._text_side_version())
+        if key not in self._label_cache:
+            more = () if domain_vector is None else (domain_vector,)
+            self._label_cache[key] = self._encode_labels(labels, templates, *more)
+            while len(self._label_cache) > CACHED_LABEL_SETS:
+                self._label_cache.popitem(last=False)
+        self._label_cache.move_to_end(key)
+        return self._label_cache[key]
+
+    def _encode_labels(
+        self, labels: tuple[str, ...], templates: tuple[str, ...], domain_vector: DomainVector | None = None
+    ) -> torch.Tensor:
+        """The embeddings of the labels, float32 `(labels, dim)`, L2-normalised.
+
+        Subclasses may do it otherwise; what else their result depends on belongs into `_text_side_version`.
+        """
+        if domain_vector is None:
+            texts = [template.format(label) for template in templates for label in labels]
+            embeddings = embed_texts(self.model, self.tokenizer, texts)
+        else:
+            domain_vector.check(self.model, self._fingerprint())
+            embed = partial(embed_with_vector, self.model, self.tokenizer, labels, domain_vector)
+            embeddings = torch.cat([embed(template) for template in templates])
+        if len(templates) == 1:
+            return embeddings
+        mean = embeddings.view(len(templates), len(labels), -1).mean(dim=0)  # -> (labels, dim)
+        return F.normalize(mean, dim=-1)
+
+    def _fingerprint(self) -> str:
+        """The model's fingerprint, remembered for as long as its text side stays the same."""
+        version = self._text_side_version()
+        known: tuple[Any, str] | None = getattr(self, "_known_fingerprint", None)
+        if known is None or known[0] != version:
+            known = self._known_fingerprint = (version, text_fingerprint(self.model))
+        return known[1]
+
+    def _text_side_version(self) -> tuple[Any, ...]:
+        """Differs whenever the text side has changed: other tensors, other dtype or device, values written in place."""
+        parts: list[Any] = [id(self.model), self.model.training, id(self.tokenizer)]
+        for name, weight in self.model.named_parameters():
+            if name.startswith("audio_"):
+                continue
+            if weight.is_inference():  # such tensors do not count their changes: remember for this call only
+                return (*parts[:3], "call", self.call_count)
+            parts.append((weight.data_ptr(), weight._version, weight.dtype, weight.device))
+        return tuple(parts)
+
+    def get_iterator(
+        self,
+        inputs: Any,
+        num_workers: int,
+        batch_size: int,
+        preprocess_params: dict[str, Any],
+        forward_params: dict[str, Any],
+        postprocess_params: dict[str, Any],
+    ) -> PipelineIterator:
+        """As in the base class, but for the batching: clips of several windows, and no demands on the tokenizer."""
+        process = partial(self.preprocess, **preprocess_params)
+        if num_workers:
+            os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # or each forked worker would warn
+        loader = load_batches(inputs, process, collate_features, batch_size, num_workers)
+        batches = PipelineIterator(loader, self.forward, forward_params, loader_batch_size=batch_size)
+        return PipelineIterator(batches, self.postprocess, postprocess_params)
+
+
+__all__ = ["ZeroShotAudioClassificationPipeline"]

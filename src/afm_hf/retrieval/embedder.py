@@ -1,0 +1,113 @@
+"""A CLAP as an embedder of clips and texts, and the fingerprint by which indices know it again."""
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ..hub.loading import load_clap, pick_device, resolve_model
+from ..models.clap_afm.embedding_clap_afm import embed_audio, embed_texts, extract_features
+from ..pipelines.pipeline_audio_inputs import collate_features
+
+Embeddings = npt.NDArray[np.float32]
+
+
+class ClapEmbedder:
+    """A CLAP that embeds audio and text into one space.
+
+    Attributes:
+        name: what was asked for: the name of a bundled checkpoint, a folder (absolute) or a Hub id.
+        model, feature_extractor, tokenizer: its parts.
+        fingerprint: SHA-256 of weights and settings, 64 hexadecimal digits. Same fingerprint, same embeddings.
+    """
+
+    def __init__(
+        self, model: str | os.PathLike[str] = "clap-tiny", device: str | None = None, dtype: str | None = None
+    ) -> None:
+        """Load a checkpoint.
+
+        Args:
+            model: the name of a bundled checkpoint, a folder, or a Hub id.
+            device: "cpu", "cuda", ...; None takes a GPU if there is one.
+            dtype: "float32", "bfloat16", ...; None keeps the checkpoint's.
+
+        Raises:
+            ValueError: the model does not embed audio and text apart, or there is no such device.
+            OSError: there is no such checkpoint.
+        """
+        place = pick_device(device)
+        self.name = resolve_model(model) if Path(os.fspath(model)).is_dir() else os.fspath(model)
+        self.model, self.feature_extractor, self.tokenizer = load_clap(model, dtype)
+        self.fingerprint = fingerprint(self.model, self.feature_extractor, self.tokenizer)
+        self.model.to(place)
+
+    @torch.no_grad()
+    def embed_text(self, texts: Sequence[str]) -> Embeddings:
+        """Embeddings of texts, float32 `(texts, dim)`, L2-normalised.
+
+        Raises:
+            ValueError: there are none, or one is blank.
+        """
+        if not texts or any(not text.strip() for text in texts):
+            raise ValueError(f"Expected one or more texts that are not blank, but was given {list(texts)!r}.")
+        return _to_numpy(embed_texts(self.model, self.tokenizer, texts))
+
+    def embed_audio(self, clips: Sequence[Any], truncation: str | None = None) -> Embeddings:
+        """Embeddings of clips, float32 `(clips, dim)`, L2-normalised; see `load_audio` for what a clip may be.
+
+        Raises:
+            AudioDecodeError: (a `ValueError`) a clip cannot be used.
+        """
+        items = [extract_features(self.feature_extractor, clip, truncation=truncation) for clip in clips]
+        return self.embed_features(collate_features(items))
+
+    @torch.no_grad()
+    def embed_features(self, features: dict[str, torch.Tensor]) -> Embeddings:
+        """Embeddings of the feature extractor's output, float32 `(batch, dim)`, L2-normalised."""
+        moved = {name: _move(tensor, self.model.device, self.model.dtype) for name, tensor in features.items()}
+        return _to_numpy(embed_audio(self.model, moved))
+
+
+def fingerprint(model: Any, feature_extractor: Any, tokenizer: Any) -> str:
+    """SHA-256, in hexadecimal, of all that embeddings depend on: weights, configs, feature extractor, tokenizer."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    # What says where a checkpoint lay, or by which release it was written, changes no embedding.
+    volatile = {"_name_or_path", "name_or_path", "transformers_version", "processor_class", "architectures"}
+    for part in (model.config, feature_extractor):
+        digest.update(json.dumps(_without(part.to_dict(), volatile), sort_keys=True, default=str).encode())
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    text = backend.to_str() if backend is not None else json.dumps(tokenizer.get_vocab(), sort_keys=True)
+    digest.update(_without_padding(text).encode())
+    return digest.hexdigest()
+
+
+def _without(tree: Any, names: set[str]) -> Any:
+    if isinstance(tree, dict):
+        return {str(key): _without(value, names) for key, value in tree.items() if key not in names}
+    return [_without(value, names) for value in tree] if isinstance(tree, list | tuple) else tree
+
+
+def _without_padding(tokenizer_json: str) -> str:
+    """A tokenizer's JSON without the padding and truncation that its last call has left in it."""
+    tree = json.loads(tokenizer_json)
+    return json.dumps(_without(tree, {"padding", "truncation"}), sort_keys=True)
+
+
+def _move(tensor: torch.Tensor, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+    return tensor.to(device, dtype) if tensor.is_floating_point() else tensor.to(device)
+
+
+def _to_numpy(embeddings: torch.Tensor) -> Embeddings:
+    return embeddings.float().cpu().numpy()
+
+
+__all__ = ["ClapEmbedder", "Embeddings", "fingerprint"]

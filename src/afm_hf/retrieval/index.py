@@ -1,0 +1,221 @@
+"""An index of embedded audio files: search, and files that remember by which weights it was made."""
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from ..pipelines.audio_files import FileState
+from .embedder import ClapEmbedder, Embeddings
+
+INDEX_VERSION = 1
+_METADATA = "afm_hf"  # safetensors writes several keys in no fixed order; one holds everything, as JSON
+_HEADER_LIMIT = 90_000_000  # safetensors refuses headers above 100 MB
+
+
+class IndexMismatchError(ValueError):
+    """An index was made by another model, or with other settings, than the ones now in use."""
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A found file.
+
+    Attributes:
+        path: the file.
+        score: cosine similarity with the query, -1 to 1.
+        row: its row in the index.
+    """
+
+    path: str
+    score: float
+    row: int
+
+
+@dataclass
+class AudioIndex:
+    """Embeddings of audio files, and by which model they were made.
+
+    Attributes:
+        embeddings: float32 `(files, dim)`, L2-normalised.
+        files: the files, row by row.
+        model: name of the model: of a bundled checkpoint, a folder or a Hub id.
+        fingerprint: of the model, see `fingerprint`.
+        settings: what else the embeddings depend on: `truncation` (None: the feature extractor's own).
+        failures: path and reason of files that could not be used.
+    """
+
+    embeddings: Embeddings
+    files: list[FileState]
+    model: str
+    fingerprint: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.embeddings.ndim != 2 or len(self.embeddings) != len(self.files):
+            raise ValueError(
+                f"An index needs one embedding per file, but has embeddings of shape {self.embeddings.shape} and "
+                f"{len(self.files)} files."
+            )
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    @property
+    def paths(self) -> list[str]:
+        """The files' paths, row by row."""
+        return [file.path for file in self.files]
+
+    def search(self, queries: Embeddings, top_k: int = 10) -> list[list[Hit]]:
+        """The files nearest to each query, best first.
+
+        Args:
+            queries: float32 `(queries, dim)`, L2-normalised, of the model that made the index.
+            top_k: how many to return; fewer if the index has fewer.
+
+        Raises:
+            ValueError: the queries have another width than the index, or `top_k` is below 1.
+        """
+        if queries.ndim != 2 or queries.shape[1] != self.embeddings.shape[1]:
+            raise ValueError(
+                f"The queries have shape {queries.shape}; expected (queries, {self.embeddings.shape[1]}), the width of "
+                "the index."
+            )
+        if top_k < 1:
+            raise ValueError(f"`top_k` is {top_k}; expected 1 or more.")
+        scores = queries @ self.embeddings.T  # (queries, dim) @ (dim, files)
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :top_k]
+        return [
+            [Hit(self.files[row].path, float(line[row]), int(row)) for row in rows]
+            for line, rows in zip(scores, order, strict=True)
+        ]
+
+    def check_model(self, embedder: ClapEmbedder) -> None:
+        """Raise `IndexMismatchError` unless this model made the index."""
+        if embedder.fingerprint != self.fingerprint:
+            raise IndexMismatchError(
+                f"The index was made by {self.model} (fingerprint {self.fingerprint[:12]}), but the model given is "
+                f"{embedder.name} (fingerprint {embedder.fingerprint[:12]}): their embeddings cannot be compared. Use "
+                "the model that made the index, or make the index anew."
+            )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the index to `*.safetensors` or `*.parquet`, whole or not at all.
+
+        Raises:
+            ValueError: the name ends otherwise, or a safetensors header cannot hold that many paths.
+            ImportError: pyarrow is missing, for Parquet.
+        """
+        target = Path(path)
+        write = _write_parquet if check_output(target) == ".parquet" else _write_safetensors
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        try:
+            write(self, temporary)
+            os.replace(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> "AudioIndex":
+        """Read an index.
+
+        Raises:
+            ValueError: the file is no index, is damaged, or was written by a newer release.
+            FileNotFoundError: there is no such file.
+            ImportError: pyarrow is missing, for Parquet.
+        """
+        source = Path(path)
+        suffix = check_output(source)
+        if not source.is_file():
+            raise FileNotFoundError(f"There is no index {source}. Make one with `afm-hf embed DIR --output {source}`.")
+        embeddings, files, metadata = (_read_parquet if suffix == ".parquet" else _read_safetensors)(source)
+        if metadata.get("version") != INDEX_VERSION:
+            raise ValueError(
+                f"{source} is an index of version {metadata.get('version')}; this release reads version "
+                f"{INDEX_VERSION}. Update afm-hf, or make the index anew."
+            )
+        kept = {name: metadata[name] for name in ("model", "fingerprint", "settings", "failures")}
+        return cls(embeddings, [FileState(*file) for file in files], **kept)
+
+    def _metadata(self) -> dict[str, Any]:
+        return {
+            "version": INDEX_VERSION,
+            "model": self.model,
+            "fingerprint": self.fingerprint,
+            "settings": self.settings,
+            "failures": self.failures,
+        }
+
+
+def check_output(path: str | os.PathLike[str]) -> str:
+    """The suffix of an index file, lower case; `ValueError` for other suffixes, `ImportError` if pyarrow is missing."""
+    suffix = Path(path).suffix.lower()
+    if suffix == ".parquet":
+        _pyarrow()
+    elif suffix != ".safetensors":
+        raise ValueError(f"The name of an index ends in .safetensors or .parquet, but {os.fspath(path)!r} was given.")
+    return suffix
+
+
+def _pyarrow() -> Any:
+    try:
+        import pyarrow.parquet
+    except ImportError as error:
+        raise ImportError(
+            "Parquet needs pyarrow: run `pip install 'afm-hf[parquet]'`, or write a .safetensors file."
+        ) from error
+    return pyarrow
+
+
+def _write_safetensors(index: AudioIndex, path: Path) -> None:
+    metadata = json.dumps({**index._metadata(), "files": [list(asdict(file).values()) for file in index.files]})
+    if len(metadata) > _HEADER_LIMIT:
+        raise ValueError(f"{len(index)} paths are too many for a safetensors header (100 MB). Write a .parquet file.")
+    save_file({"embeddings": np.ascontiguousarray(index.embeddings)}, path, metadata={_METADATA: metadata})
+
+
+def _read_safetensors(path: Path) -> tuple[Embeddings, list[Any], dict[str, Any]]:
+    try:
+        with safe_open(path, "np") as file:
+            metadata = json.loads((file.metadata() or {})[_METADATA])
+            return file.get_tensor("embeddings"), metadata["files"], metadata
+    except (SafetensorError, KeyError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is not an index of afm-hf, or is damaged ({error}).") from error
+
+
+def _write_parquet(index: AudioIndex, path: Path) -> None:
+    arrow = _pyarrow()
+    rows, dim = index.embeddings.shape
+    values = arrow.array(index.embeddings.reshape(rows * dim))
+    table = arrow.table(
+        {
+            "path": arrow.array(index.paths, arrow.string()),
+            "embedding": arrow.FixedSizeListArray.from_arrays(values, dim),
+            "size": arrow.array([file.size for file in index.files], arrow.int64()),
+            "mtime_ns": arrow.array([file.mtime_ns for file in index.files], arrow.int64()),
+        }
+    ).replace_schema_metadata({_METADATA: json.dumps(index._metadata())})
+    arrow.parquet.write_table(table, path)
+
+
+def _read_parquet(path: Path) -> tuple[Embeddings, list[Any], dict[str, Any]]:
+    arrow = _pyarrow()
+    try:
+        table = arrow.parquet.read_table(path)
+        metadata = json.loads(table.schema.metadata[_METADATA.encode()])
+        column = table["embedding"].combine_chunks()
+        embeddings = column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), column.type.list_size)
+        files = zip(*(table[name].to_pylist() for name in ("path", "size", "mtime_ns")), strict=True)
+        return embeddings, list(files), metadata
+    except (arrow.ArrowInvalid, KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is not an index of afm-hf, or is damaged ({error}).") from error
+
+
+__all__ = ["AudioIndex", "Hit", "IndexMismatchError", "check_output"]
