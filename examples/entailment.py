@@ -23,8 +23,7 @@ import torch
 from transformers import Pipeline, pipeline
 
 from afm_hf import bundled_model
-from afm_hf.data import read_entailment
-from afm_hf.entailment.fitting import (
+from afm_hf.adaptation.entailment import (
     LABELS,
     EntailmentMetrics,
     EntailmentThresholds,
@@ -32,6 +31,7 @@ from afm_hf.entailment.fitting import (
     fit_entailment_probe,
     fit_thresholds,
 )
+from afm_hf.data import read_entailment
 
 TEMPLATE = "This is a sound of {}."
 QUESTION = "question: can you hear {hypothesis}?"  # what the tiny Pengi was trained with

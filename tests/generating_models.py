@@ -1,13 +1,10 @@
 """The tiny models that answer in words, each with its processor, and what their pipelines are given."""
 
-import sys
 from pathlib import Path
 
 import soundfile
+from pair_models import tiny_pair_model
 from prefix_models import RATE, clips, tiny_model, tiny_processor
-
-sys.path.append(str(Path(__file__).parent / "models"))
-from test_modeling_mellow_adiff import tiny as tiny_pair_model
 
 KINDS = ["clapcap", "pengi", "pengi_no_text_enc", "mellow", "adiff"]
 PAIRS = ["mellow", "adiff"]

@@ -1,15 +1,14 @@
 """`import afm_hf` is cheap, and makes transformers know our classes in whatever order the two are imported."""
 
-import ast
 import importlib
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 import afm_hf
+from afm_hf.registration import PRIVATE_NAMES
 
 CHECK = """
 from transformers import AutoConfig, AutoModel, AutoModelForAudioClassification, AutoFeatureExtractor, AutoProcessor
@@ -118,11 +117,37 @@ def test_unknown_names_are_refused():
         from afm_hf import no_such_name  # noqa: F401
 
 
-def test_type_checkers_are_told_the_same():
-    tree = ast.parse(Path(afm_hf.__file__).read_text(encoding="utf-8"))
-    block = next(node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
-    told = {alias.asname: node.module for node in block.body for alias in node.names}
-    assert told == afm_hf._HOME
+@pytest.mark.parametrize("name", PRIVATE_NAMES)
+def test_what_is_relied_on_of_transformers_is_there(name):
+    """If this fails after an upgrade, `registration.py` has to be looked at: transformers has changed that name."""
+    module, _, path = name.partition(":")
+    value = importlib.import_module(module)
+    *owners, last = path.split(".")
+    for part in owners:
+        value = getattr(value, part)
+    meaning = PRIVATE_NAMES[name]
+    assert hasattr(value, last), f"transformers has no {name} any more ({meaning})"
+    if meaning.endswith("a dict"):
+        assert isinstance(getattr(value, last), dict), f"{name} is no dict any more ({meaning})"
+
+
+def test_what_was_elsewhere_once_is_found_there_still():
+    program = """
+import importlib, warnings
+import afm_hf
+from afm_hf.moved import MOVED
+for old, new in MOVED.items():
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        module = importlib.import_module(old)
+    assert module is importlib.import_module(new) and module.__name__ == new and module.__spec__.name == new, old
+    told = [str(each.message) for each in caught if each.category is DeprecationWarning]
+    assert f"{old} has moved to {new}." in told, (old, told)
+import afm_hf.embedder, afm_hf.retrieval, afm_hf.hub, afm_hf.evaluation.paper, afm_hf.evaluation.suite
+from afm_hf.adaptation.test_time import generalization_report
+from afm_hf.retrieval import AudioIndex, ClapEmbedder, embed_files
+"""
+    run(program)
 
 
 def break_packages(folder, **errors):

@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from types import ModuleType
+from typing import Any
 
 # New package -> modules that kept their name ("a"), or have another ("old>new"); they were in the package before "|".
 _TABLE = {
@@ -44,7 +45,6 @@ _TABLE = {
     "convert_mellow>mellow convert_adiff>adiff",
 }
 _SINGLE = {
-    "adaptation.entailment": "entailment.fitting",
     "audio_files": "pipelines.audio_files",
     "conversions": "conversion",
     "embedder": "retrieval.embedder",
@@ -77,7 +77,8 @@ class _OldPaths:
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        return importlib.machinery.ModuleSpec(fullname, self) if fullname in MOVED else None
+        loader: Any = self
+        return importlib.machinery.ModuleSpec(fullname, loader) if fullname in MOVED else None
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
         warnings.warn(f"{spec.name} has moved to {MOVED[spec.name]}.", DeprecationWarning, stacklevel=2)
@@ -93,7 +94,7 @@ class _OldPaths:
 def redirect() -> None:
     """Lets old paths be imported. Again is harmless."""
     if not any(type(finder).__name__ == "_OldPaths" for finder in sys.meta_path):
-        sys.meta_path.append(_OldPaths())
+        sys.meta_path.insert(0, _OldPaths())
 
 
 __all__ = ["MOVED", "redirect"]

@@ -19,7 +19,7 @@ from transformers import AutoModel, AutoModelForMultimodalLM, AutoProcessor, pip
 import afm_hf
 from afm_hf.adaptation.text_only import captioner_from_clap
 from afm_hf.hub.cards import model_card, write_card
-from afm_hf.hub.code import MODELS, code_of, save_with_code
+from afm_hf.hub.code import code_of, flattened, save_with_code, travelling_files
 
 CLIPS = [str(clip) for clip in afm_hf.bundled_audio()]
 KINDS = ("clap-tiny", "pengi-tiny", "mellow-tiny", "adiff-tiny")
@@ -260,8 +260,12 @@ def test_with_the_package_nobody_is_asked_to_trust_a_repo(with_code):
 
 def test_the_code_in_a_repo_is_the_package_s(with_code):
     for name in KINDS:
-        copied = {path.name: path.read_bytes() for path in (with_code / name).glob("*.py")}
-        assert copied == {file: (MODELS / file).read_bytes() for file in copied} and len(copied) > 20
+        copied = {path.name: path.read_text(encoding="utf-8") for path in (with_code / name).glob("*.py")}
+        assert copied == {file: flattened(file) for file in copied} and len(copied) > 20
+        for file, text in copied.items():  # the same, line by line, but for where siblings lie
+            lines = travelling_files()[file.removesuffix(".py")].read_text(encoding="utf-8").splitlines()
+            for copy, line in zip(text.splitlines(), lines, strict=True):
+                assert copy == line or re.match(r" *from \.\w+ import ", copy), (file, copy)
     assert "modeling_afm_htsat.py" in code_of(["modeling_pengi"]) and "modeling_adiff.py" not in code_of(
         ["modeling_pengi"]
     )
@@ -280,7 +284,7 @@ def test_a_push_with_code_is_one_commit_with_a_card_and_pipelines_push(hub, tmp_
     program = """
         import json
         import afm_hf
-        from afm_hf.hub_code import push_with_code
+        from afm_hf.hub.code import push_with_code
         from transformers import AutoModel, AutoProcessor, pipeline
         folder = afm_hf.bundled_model("clap-tiny")
         model, processor = AutoModel.from_pretrained(folder), AutoProcessor.from_pretrained(folder)

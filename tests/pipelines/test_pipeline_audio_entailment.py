@@ -12,9 +12,9 @@ from torch.utils.data import Dataset
 from transformers import ClapProcessor, pipeline
 
 from afm_hf import AudioDecodeError, AudioEntailmentPipeline, ClapAfmProcessor
+from afm_hf.adaptation.entailment import LABELS, fit_entailment_probe, fit_thresholds
 from afm_hf.entailment.entailment_labels import AudioEntailmentResult, EntailmentThresholds
 from afm_hf.entailment.entailment_prompts import OPTIONS, entailment_prompt, named_letter, named_option
-from afm_hf.entailment.fitting import LABELS, fit_entailment_probe, fit_thresholds
 from afm_hf.models.clap_afm.embedding_clap_afm import embed_audio, embed_texts
 
 TEXTS = ["a dog barks", "it rains", "an engine"]

@@ -114,9 +114,9 @@ def adapt(
 
 def read_labels(labels: str | None, labels_file: Path | None) -> list[str] | str:
     """The labels of a command, from one of its two options."""
-    from .app import _read_labels
+    from .ranked import read_labels
 
-    return _read_labels(labels, labels_file)
+    return read_labels(labels, labels_file)
 
 
 def _load(model: str, device: str | None) -> "TestTimeAdaptationPipeline":

@@ -1,4 +1,4 @@
-"""The commands of the models that answer in words: `afm-hf caption`, `ask` and `difference`."""
+"""What the commands of the models that answer in words share: options, the answers file by file, output."""
 
 import csv
 import json
@@ -10,10 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
-from .common import FAILED, BatchOption, DeviceOption, TruncationOption, WorkersOption, errors_for_users, short_path
+from .common import FAILED, short_path
 
 PAIR = ("first", "second")
-PAIR_COLUMNS = (("first", "filepath1"), ("second", "filepath2"))  # ours, and those of the authors' data files
 
 
 class TextFormat(str, Enum):
@@ -24,14 +23,6 @@ class TextFormat(str, Enum):
     JSON = "json"
     JSONL = "jsonl"
     CSV = "csv"
-
-
-class Tier(str, Enum):
-    """How much is said about a difference."""
-
-    CONCISE = "concise"
-    BRIEF = "brief"
-    DETAILED = "detailed"
 
 
 FilesArgument = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Audio files, or folders of them.")]
@@ -45,91 +36,7 @@ LengthOption = Annotated[
 TextFormatOption = Annotated[TextFormat, typer.Option("--format", help="How answers are written to stdout.")]
 
 
-def caption(
-    files: FilesArgument,
-    model: AnswererOption = None,
-    prompt: Annotated[str | None, typer.Option(help="What to ask.", show_default="the model's own words")] = None,
-    truncation: TruncationOption = None,
-    max_new_tokens: LengthOption = None,
-    batch_size: BatchOption = 4,
-    device: DeviceOption = None,
-    num_workers: WorkersOption = 0,
-    output_format: TextFormatOption = TextFormat.TEXT,
-) -> None:
-    """Say in a sentence what is heard in each file.
-
-    Files that cannot be used are named on stderr and skipped; the exit code is then 1.
-    """
-    with errors_for_users():
-        rows = [{"file": path} for path in _find(files)]
-        options = _options(prompt=prompt, truncation=truncation, max_new_tokens=max_new_tokens)
-        answers = _Answers("audio-captioning", model, device, options, batch_size, num_workers)
-        _write(answers.of(rows, {"caption": "generated_text"}), output_format, "caption")
-        answers.end()
-
-
-def ask(
-    files: FilesArgument,
-    question: Annotated[str, typer.Option("--question", "-q", help="The question.")],
-    choices: Annotated[str | None, typer.Option(help="Answers to choose from, with commas between them.")] = None,
-    model: AnswererOption = None,
-    truncation: TruncationOption = None,
-    max_new_tokens: LengthOption = None,
-    batch_size: BatchOption = 4,
-    device: DeviceOption = None,
-    num_workers: WorkersOption = 0,
-    output_format: TextFormatOption = TextFormat.TEXT,
-) -> None:
-    """Answer a question about each file: in free words, or by the likeliest of your choices.
-
-    Files that cannot be used are named on stderr and skipped; the exit code is then 1.
-    """
-    with errors_for_users():
-        if not question.strip():
-            raise ValueError("The question is blank.")
-        rows = [{"file": path} for path in _find(files)]
-        options = _options(question=question, truncation=truncation, max_new_tokens=max_new_tokens)
-        if choices is not None:
-            from ..pipelines.pipeline_audio_question_answering import as_choices
-
-            options["choices"] = as_choices([choice.strip() for choice in choices.split(",")])
-        keys = ["answer", "letter", "score", "scores", "generated_text", "generated_letter"] if choices else ["answer"]
-        answers = _Answers("audio-question-answering", model, device, options, batch_size, num_workers)
-        _write(answers.of(rows, dict(zip(keys, keys, strict=True))), output_format, "answer")
-        answers.end()
-
-
-def difference(
-    first: Annotated[Path | None, typer.Argument(help="An audio file.", show_default=False)] = None,
-    second: Annotated[Path | None, typer.Argument(help="The file to compare it to.", show_default=False)] = None,
-    pairs: Annotated[
-        Path | None,
-        typer.Option(help="A CSV file with many pairs, in columns `first` and `second`; paths from its folder."),
-    ] = None,
-    tier: Annotated[Tier, typer.Option(help="How much to say.")] = Tier.CONCISE,
-    prompt: Annotated[str | None, typer.Option(help="What to ask.", show_default="that of the tier")] = None,
-    model: AnswererOption = None,
-    max_new_tokens: LengthOption = None,
-    batch_size: BatchOption = 4,
-    device: DeviceOption = None,
-    num_workers: WorkersOption = 0,
-    output_format: TextFormatOption = TextFormat.TEXT,
-) -> None:
-    """Say in words how two files differ.
-
-    Pairs that cannot be used are named on stderr and skipped; the exit code is then 1.
-    """
-    with errors_for_users():
-        if (None in (first, second)) if pairs is None else (first is not None):
-            raise ValueError("Give two files, as `afm-hf difference first.wav second.wav`, or --pairs FILE.csv.")
-        rows = [{"first": str(first), "second": str(second)}] if pairs is None else _read_pairs(pairs)
-        options = _options(tier=tier.value, prompt=prompt, max_new_tokens=max_new_tokens)
-        answers = _Answers("audio-difference", model, device, options, batch_size, num_workers)
-        _write(answers.of(rows, {"difference": "generated_text"}), output_format, "difference")
-        answers.end()
-
-
-def _find(files: list[Path]) -> list[str]:
+def find_files(files: list[Path]) -> list[str]:
     from ..pipelines.audio_files import find_audio
 
     paths = find_audio(files)
@@ -138,33 +45,14 @@ def _find(files: list[Path]) -> list[str]:
     return paths
 
 
-def _options(truncation: Any = None, **options: Any) -> dict[str, Any]:
+def given(truncation: Any = None, **options: Any) -> dict[str, Any]:
     """What was given of a pipeline's options."""
     if truncation is not None:
         options["truncation"] = truncation.value
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _read_pairs(path: Path) -> list[dict[str, str]]:
-    """Rows of a CSV file of pairs."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        table = csv.DictReader(file)
-        columns = table.fieldnames or []
-        found = [next((name for name in names if name in columns), None) for names in PAIR_COLUMNS]
-        if None in found:
-            raise ValueError(f"{path} has the columns {list(columns)}; expected `first` and `second`.")
-        rows = []
-        for line in table:
-            pair = [line[str(column)] for column in found]
-            if not all(pair):
-                raise ValueError(f"Line {table.line_num} of {path} names only {sum(map(bool, pair))} of two files.")
-            rows.append({name: str(path.parent / file) for name, file in zip(PAIR, pair, strict=True)})
-    if not rows:
-        raise ValueError(f"{path} holds no pairs.")
-    return rows
-
-
-class _Answers:
+class Answers:
     """Answers of a pipeline, file by file; what cannot be used is named on stderr and counted."""
 
     def __init__(
@@ -232,7 +120,7 @@ def _reason(error: Exception) -> str:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def _write(rows: Iterable[dict[str, Any]], output_format: TextFormat, answer: str) -> None:
+def write_answers(rows: Iterable[dict[str, Any]], output_format: TextFormat, answer: str) -> None:
     """Write rows to stdout; all formats but `table` and `json` line by line, as they come."""
     if output_format is TextFormat.TABLE:
         _write_table(rows)

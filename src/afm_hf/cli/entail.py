@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .answers import TextFormat, TextFormatOption, _Answers, _options, _write
+from .answers import Answers, TextFormat, TextFormatOption, given, write_answers
 from .common import BatchOption, DeviceOption, TruncationOption, WorkersOption, errors_for_users, short_path
 
 
@@ -66,7 +66,7 @@ def entail(
         rows = [{"file": str(audio), "hypothesis": text} for text in hypotheses or []]
         if pairs is not None:
             rows = _read_pairs(pairs)
-        options = _options(
+        options = given(
             truncation=truncation,
             thresholds=thresholds,
             probe=probe,
@@ -83,11 +83,11 @@ def entail(
             for row in judge.of(rows, names):
                 typer.echo(f"{short_path(row['file'])}\t{row['label'] or 'no answer'}\t{row['hypothesis']}")
         else:
-            _write(judge.of(rows, names), output_format, "label")
+            write_answers(judge.of(rows, names), output_format, "label")
         judge.end()
 
 
-class _Judgements(_Answers):
+class _Judgements(Answers):
     """Results of pairs of a file and a sentence."""
 
     def inputs_of(self, rows: list[dict[str, str]]) -> list[Any]:

@@ -77,7 +77,7 @@ def find_thresholds(model: Any, premise: str) -> EntailmentThresholds:
         raise ValueError(
             f"No thresholds for the premise {premise!r} are known for {name or type(model).__name__}. Fit them on "
             "labelled pairs that you do not test on: `results = pipe(rows, scoring='similarity'); thresholds = "
-            "afm_hf.entailment.fitting.fit_thresholds(results, labels)`, and pass `thresholds=thresholds`."
+            "afm_hf.adaptation.entailment.fit_thresholds(results, labels)`, and pass `thresholds=thresholds`."
         )
     return EntailmentThresholds.load(path)
 

@@ -72,7 +72,7 @@ class AudioEntailmentPipeline(AfmPrefixLMPipeline):
             which has not learned letters).
         thresholds ([`EntailmentThresholds`], `(low, high)` or a JSON file, *optional*):
             Those of CLAP. If not given, those that lie beside the checkpoint (`entailment_thresholds_audio.json`).
-        probe ([`EntailmentProbe`] or a file, *optional*): See `afm_hf.entailment.fitting.fit_entailment_probe`.
+        probe ([`EntailmentProbe`] or a file, *optional*): See `afm_hf.adaptation.entailment.fit_entailment_probe`.
         premise (`str`, *optional*, defaults to `"audio"`):
             `"audio"`; `"both"`: clip and caption (caption before reason); `"caption"`: the caption alone (of CLAP).
         caption (`str` or `list[str]`, *optional*): The caption, as `hypothesis`. A row may hold several of its clip.

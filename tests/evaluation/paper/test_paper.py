@@ -17,8 +17,8 @@ from afm_hf.cli.app import app
 from afm_hf.evaluation.paper import tables as paper_tables
 from afm_hf.evaluation.paper.figures import PaperFigure, difference, find, load
 
-ROOT = Path(__file__).parents[2]
-DATA = json.loads((files("afm_hf.evaluation") / "paper_results.json").read_text(encoding="utf-8"))
+ROOT = Path(__file__).parents[3]
+DATA = json.loads((files("afm_hf.evaluation.paper") / "paper_results.json").read_text(encoding="utf-8"))
 FIGURES = DATA["figures"]
 
 

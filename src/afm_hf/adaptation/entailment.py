@@ -14,9 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..adaptation.logistic import fit_logistic
-from ..models.common.results_afm import AfmResult
-from .entailment_labels import (
+from ..entailment.entailment_labels import (
     CONTRADICTION,
     ENTAILMENT,
     LABELS,
@@ -27,6 +25,8 @@ from .entailment_labels import (
     as_probe_inputs,
     probe_features,
 )
+from ..models.common.results_afm import AfmResult
+from .logistic import fit_logistic
 
 METRICS = ("macro_f1", "accuracy")
 

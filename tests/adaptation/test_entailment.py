@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from afm_hf.entailment.entailment_labels import AudioEntailmentResult, EntailmentProbe, EntailmentThresholds
-from afm_hf.entailment.fitting import (
+from afm_hf.adaptation.entailment import (
     LABELS,
     EntailmentMetrics,
     entailment_metrics,
     fit_entailment_probe,
     fit_thresholds,
 )
+from afm_hf.entailment.entailment_labels import AudioEntailmentResult, EntailmentProbe, EntailmentThresholds
 
 
 def draw(seed, pairs=16, steps=9):

@@ -1,0 +1,49 @@
+"""`afm-hf ask`: a question about each file."""
+
+from typing import Annotated
+
+import typer
+
+from .answers import (
+    AnswererOption,
+    Answers,
+    FilesArgument,
+    LengthOption,
+    TextFormat,
+    TextFormatOption,
+    find_files,
+    given,
+    write_answers,
+)
+from .common import BatchOption, DeviceOption, TruncationOption, WorkersOption, errors_for_users
+
+
+def ask(
+    files: FilesArgument,
+    question: Annotated[str, typer.Option("--question", "-q", help="The question.")],
+    choices: Annotated[str | None, typer.Option(help="Answers to choose from, with commas between them.")] = None,
+    model: AnswererOption = None,
+    truncation: TruncationOption = None,
+    max_new_tokens: LengthOption = None,
+    batch_size: BatchOption = 4,
+    device: DeviceOption = None,
+    num_workers: WorkersOption = 0,
+    output_format: TextFormatOption = TextFormat.TEXT,
+) -> None:
+    """Answer a question about each file: in free words, or by the likeliest of your choices.
+
+    Files that cannot be used are named on stderr and skipped; the exit code is then 1.
+    """
+    with errors_for_users():
+        if not question.strip():
+            raise ValueError("The question is blank.")
+        rows = [{"file": path} for path in find_files(files)]
+        options = given(question=question, truncation=truncation, max_new_tokens=max_new_tokens)
+        if choices is not None:
+            from ..pipelines.pipeline_audio_question_answering import as_choices
+
+            options["choices"] = as_choices([choice.strip() for choice in choices.split(",")])
+        keys = ["answer", "letter", "score", "scores", "generated_text", "generated_letter"] if choices else ["answer"]
+        answers = Answers("audio-question-answering", model, device, options, batch_size, num_workers)
+        write_answers(answers.of(rows, dict(zip(keys, keys, strict=True))), output_format, "answer")
+        answers.end()

@@ -1,0 +1,59 @@
+"""Labels in, ranked results out: what the commands with scores share."""
+
+import csv
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from .common import (
+    OutputFormat,
+    short_path,
+)
+
+Results = Iterable[tuple[str, list[dict[str, Any]]]]  # (file or query, its entries with a score, best first)
+
+
+def write_ranked(results: Results, output_format: OutputFormat, subject: str, item: str) -> None:
+    """Write results to stdout; all formats but the table line by line, as they come."""
+    if output_format is OutputFormat.TABLE:
+        _write_table(results, subject, item)
+    elif output_format is OutputFormat.JSON:
+        typer.echo(json.dumps([{subject: name, "results": entries} for name, entries in results], indent=2))
+    elif output_format is OutputFormat.JSONL:
+        for name, entries in results:
+            typer.echo(json.dumps({subject: name, "results": entries}))
+    else:
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow([subject, item, "score"])
+        for name, entries in results:
+            writer.writerows([name, entry[item], f"{entry['score']:.6f}"] for entry in entries)
+
+
+def _write_table(results: Results, subject: str, item: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column(subject, overflow="fold")
+    table.add_column("score", justify="right", no_wrap=True)
+    table.add_column(item, overflow="fold")
+    for name, entries in results:
+        for rank, entry in enumerate(entries):
+            first = Text("" if rank else short_path(name))
+            table.add_row(first, f"{entry['score']:.3f}", Text(short_path(entry[item])))
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
+
+
+def read_labels(labels: str | None, labels_file: Path | None) -> list[str] | str:
+    """The labels of `--labels` or of `--labels-file`. Raises `ValueError` unless just one of them is given."""
+    if (labels is None) == (labels_file is None):
+        raise ValueError("Give the labels either as --labels a,b,c or as --labels-file FILE, with one label a line.")
+    if labels_file is None:
+        return labels or ""
+    lines = labels_file.read_text(encoding="utf-8-sig").splitlines()
+    return [line.strip() for line in lines if line.strip()]
