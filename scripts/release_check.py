@@ -22,12 +22,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 NEEDED = (
     "afm_hf/py.typed",
-    "afm_hf/official_checkpoints.json",
-    "afm_hf/evaluation/paper_results.json",
+    "afm_hf/__init__.pyi",
+    "afm_hf/hub/official_checkpoints.json",
+    "afm_hf/evaluation/paper/paper_results.json",
     "afm_hf/assets/clap-tiny/model.safetensors",
     "afm_hf/assets/mellow-tiny/model.safetensors",
     "afm_hf/assets/clips/metadata.csv",
-    "afm_hf/conversions/convert_mellow.py",
+    "afm_hf/conversion/mellow.py",
 )
 MOST_MB = 40
 IMPORT_MS = 50  # beyond transformers' own import

@@ -65,7 +65,7 @@ from .pipelines.pipeline_test_time_adaptation import TestTimeAdaptationPipeline 
 from .pipelines.pipeline_zero_shot_audio_classification import (
     ZeroShotAudioClassificationPipeline as ZeroShotAudioClassificationPipeline,
 )
-from .retrieval.embedding import AudioIndex as AudioIndex
 from .retrieval.embedding import embed_files as embed_files
+from .retrieval.index import AudioIndex as AudioIndex
 
 __version__: str

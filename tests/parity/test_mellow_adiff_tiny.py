@@ -275,7 +275,7 @@ def test_python_objects_in_a_file_are_never_run(name, tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
-@pytest.mark.parametrize("script", ["convert_mellow", "convert_adiff"])
+@pytest.mark.parametrize("script", ["mellow", "adiff"])
 def test_a_file_that_is_no_checkpoint_ends_with_one_line(script, tmp_path):
     (tmp_path / "text.ckpt").write_text("this is no checkpoint")
     command = [sys.executable, "-m", f"afm_hf.conversion.{script}", "--tokenizer", "x", "--output", str(tmp_path)]

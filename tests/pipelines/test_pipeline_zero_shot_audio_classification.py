@@ -16,6 +16,7 @@ from transformers.pipelines.zero_shot_audio_classification import ZeroShotAudioC
 
 import afm_hf
 from afm_hf import AudioDecodeError, ZeroShotAudioClassificationPipeline
+from afm_hf.models.clap_afm.embedding_clap_afm import embed_texts
 
 
 def make(parts, cls=ZeroShotAudioClassificationPipeline, **kwargs):
@@ -393,7 +394,7 @@ def test_many_labels_are_encoded_in_chunks(pipe, clips, monkeypatch):
     labels = [f"label {index}" for index in range(10)]
     whole = pipe(clips[0], candidate_labels=labels)
     pipe.clear_label_cache()
-    module = sys.modules[ZeroShotAudioClassificationPipeline.__module__]
+    module = sys.modules[embed_texts.__module__]
     monkeypatch.setattr(module, "TEXTS_PER_BATCH", 3)
     assert_same(pipe(clips[0], candidate_labels=labels), whole)
 

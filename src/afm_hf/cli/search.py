@@ -33,7 +33,7 @@ def search(
     with errors_for_users():
         if not queries and not audio:
             raise ValueError('Nothing to search for: give words, as "a dog barking", or --audio FILE.')
-        from ..retrieval.embedding import AudioIndex, ClapEmbedder
+        from ..retrieval import AudioIndex, ClapEmbedder
 
         found = AudioIndex.load(index)
         embedder = ClapEmbedder(model or found.model, device)

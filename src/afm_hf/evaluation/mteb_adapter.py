@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..retrieval.embedding import ClapEmbedder
+from ..retrieval.embedder import ClapEmbedder
 
 Embeddings = npt.NDArray[np.float32]
 

@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from ...audio.audio_loading import AudioDecodeError
 from ...models.common.results_afm import AfmResult, settings_of
-from ...retrieval.embedding import ClapEmbedder
+from ...retrieval.embedder import ClapEmbedder
 from .fluency import ErrorDetector, error_probabilities
 
 MODES = ("combined", "text", "audio")
