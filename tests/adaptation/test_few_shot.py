@@ -63,7 +63,9 @@ def test_a_probe_is_an_ordinary_classifier_of_its_clips(tmp_path):
     fit.model.save_pretrained(tmp_path)
     processor.save_pretrained(tmp_path)
     again = pipeline("audio-classification", model=str(tmp_path))
-    assert again(tones()[0]) == classify(tones()[0])
+    got, want = again(tones()[0]), classify(tones()[0])
+    assert [entry["label"] for entry in got] == [entry["label"] for entry in want]
+    assert [entry["score"] for entry in got] == pytest.approx([entry["score"] for entry in want], abs=1e-5)
 
 
 def test_lora_learns_on_the_audio_side_alone(tmp_path):
@@ -76,7 +78,7 @@ def test_lora_learns_on_the_audio_side_alone(tmp_path):
     trained = {name for name, parameter in fit.model.named_parameters() if parameter.requires_grad}
     assert trained and all("lora_" in name and "audio_model" in name for name in trained)
     again = fit_lora(model, processor, tones(), LABELS, rank=4, alpha=8, steps=12, learning_rate=1e-2)
-    assert again.losses == fit.losses
+    assert again.losses == pytest.approx(fit.losses, rel=1e-4)
     merged = fit.model.merge_and_unload()
     classify = pipeline(
         "zero-shot-audio-classification",

@@ -133,7 +133,8 @@ def test_noise_acts_in_training_only_and_an_adapter_is_folded_away(parts):
         noisy = {training(**batch).loss.item() for _ in range(2)}
         training.eval()
         with_adapter = training(**batch).logits
-        assert len(noisy) == 2 and torch.equal(with_adapter, training(**batch).logits)
+        assert len(noisy) == 2
+        torch.testing.assert_close(with_adapter, training(**batch).logits, atol=1e-5, rtol=1e-4)
         training.finish()
         assert training.adapter is None
         torch.testing.assert_close(training(**batch).logits, with_adapter, atol=1e-5, rtol=1e-4)
@@ -200,7 +201,7 @@ def test_checkpoints_hold_what_learns_and_are_gone_on_from(parts, tmp_path):
     assert not keys.missing_keys and not keys.unexpected_keys
     rows = CaptionCollator(processor)([dataset[i] for i in range(4)])
     with torch.no_grad():
-        assert torch.equal(other.eval()(**rows).loss, training.eval()(**rows).loss)
+        torch.testing.assert_close(other.eval()(**rows).loss, training.eval()(**rows).loss, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.slow

@@ -239,7 +239,7 @@ def test_auto_classes_of_generation_find_what_was_saved(row, tmp_path):
     again = AutoModelForMultimodalLM.from_pretrained(tmp_path)
     assert type(again) is type(row.model)
     assert again.generation_config.to_dict().items() >= row.model.generation_config.to_diff_dict().items()
-    assert torch.equal(again(**row.inputs).logits, row.model(**row.inputs).logits)
+    torch.testing.assert_close(again(**row.inputs).logits, row.model(**row.inputs).logits, atol=1e-5, rtol=1e-4)
     if row.name == "mellow":
         assert type(AutoModelForCausalLM.from_pretrained(tmp_path)) is type(row.model)
     else:
@@ -278,7 +278,7 @@ def test_adapters_train_alone_generate_and_survive_a_file(row, part, tmp_path):
     again = peft.PeftModel.from_pretrained(base, tmp_path).eval()
     with torch.no_grad():
         expected = model(**row.inputs).logits
-        assert torch.equal(again(**row.inputs).logits, expected)
+        torch.testing.assert_close(again(**row.inputs).logits, expected, atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(again.merge_and_unload()(**row.inputs).logits, expected, atol=1e-3, rtol=1e-3)
 
 

@@ -153,8 +153,9 @@ def check_equal(got, expected):
 def test_the_same_seed_gives_the_same_vector_and_another_another():
     adapter = pipe("test-time-adaptation", clap_parts())
     first, again, other = (adapter(tones(1)[0], candidate_labels=LABELS, seed=s, **FAST) for s in (3, 3, 4))
-    assert torch.equal(first.vector.tensor, again.vector.tensor) and first.entropies == again.entropies
-    assert not torch.equal(first.vector.tensor, other.vector.tensor)
+    torch.testing.assert_close(first.vector.tensor, again.vector.tensor, atol=1e-5, rtol=1e-4)
+    assert first.entropies == pytest.approx(again.entropies, abs=1e-5)
+    assert (first.vector.tensor - other.vector.tensor).abs().max() > 1e-3
     assert first.settings["seed"] == 3
 
 
@@ -200,7 +201,7 @@ def test_in_inference_mode_and_without_gradients():
     for mode in (torch.inference_mode, torch.no_grad):
         with mode():
             result = adapt(model, tokenizer, random_views(model), LABELS, AdaptationSettings(**FAST))
-        assert torch.equal(result.vector.tensor, expected.vector.tensor)
+        torch.testing.assert_close(result.vector.tensor, expected.vector.tensor, atol=1e-5, rtol=1e-4)
 
 
 def repeat(count):
@@ -347,7 +348,7 @@ def test_views_differ_by_seed_and_each_augmentation_can_be_left_out():
         views = chosen.views(clip, extractor, 4, seed=1)
         assert views.shape == (4, *plain.shape[1:]) and views.isfinite().all()
         assert not torch.allclose(views[0], views[1]), name
-        assert torch.equal(views, chosen.views(clip, extractor, 4, seed=1))
+        torch.testing.assert_close(views, chosen.views(clip, extractor, 4, seed=1), atol=1e-5, rtol=1e-4)
         assert not torch.equal(views, chosen.views(clip, extractor, 4, seed=2))
 
 
