@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from recipes import DataArguments, Rows, parse, read_parts, train_and_report
-from transformers import AutoModel, AutoProcessor, TrainingArguments
+from transformers import AutoModel, AutoProcessor, TrainingArguments, set_seed
 
 import afm_hf  # noqa: F401  (the Auto classes learn of the models)
 from afm_hf.data import load_templates
@@ -72,6 +72,7 @@ def main() -> None:
     train, evaluation = (Rows(part, with_caption) for part in read_parts(source, arguments.seed))
     print(f"{len(train)} clips for training, {len(evaluation)} for evaluation")
 
+    set_seed(arguments.seed)  # before the model is made: with `--from_scratch` its weights are random
     processor, model = AutoProcessor.from_pretrained(folder), AutoModel.from_pretrained(folder)
     if settings.from_scratch:
         model = AutoModel.from_config(model.config)

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 from recipes import DataArguments, parse, read_parts, train_and_report
-from transformers import AutoFeatureExtractor, Trainer, TrainingArguments
+from transformers import AutoFeatureExtractor, Trainer, TrainingArguments, set_seed
 from transformers.trainer_utils import EvalPrediction
 
 from afm_hf import ClapAfmForAudioClassification
@@ -83,6 +83,7 @@ def main() -> None:
     print(f"{len(train)} clips for training, {len(evaluation)} for evaluation, {len(labels)} labels")
 
     extractor = AutoFeatureExtractor.from_pretrained(folder)
+    set_seed(arguments.seed)  # before the model is made: its classifier starts from random weights
     several = {"problem_type": "multi_label_classification"} if "labels" in train.column_names else {}
     model = ClapAfmForAudioClassification.from_pretrained(
         folder,

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from recipes import DataArguments, Rows, parse, read_parts, train_and_report
-from transformers import AutoModelForMultimodalLM, AutoProcessor, Trainer, TrainingArguments
+from transformers import AutoModelForMultimodalLM, AutoProcessor, Trainer, TrainingArguments, set_seed
 
 import afm_hf  # noqa: F401  (the Auto classes learn of the models)
 from afm_hf.data import PromptSampler
@@ -153,6 +153,7 @@ def main() -> None:
     settings, source, arguments = parse(PrefixLMArguments, DataArguments, PrefixLMTrainingArguments)
     folder = resolve_model(settings.model)
     processor = AutoProcessor.from_pretrained(folder)
+    set_seed(arguments.seed)  # before the model is made: what LoRA adds, and what a checkpoint lacks, is random
     model = choose_what_learns(AutoModelForMultimodalLM.from_pretrained(folder), settings)
     parts = read_parts(source, arguments.seed)
     train, evaluation = (make_rows(part, settings, processor, arguments.seed) for part in parts)

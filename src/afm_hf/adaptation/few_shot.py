@@ -164,7 +164,7 @@ def fit_lora(
     try:
         from peft import LoraConfig, get_peft_model
     except ImportError as error:
-        raise ImportError('`fit_lora` needs peft: pip install "afm-hf[train]".') from error
+        raise ImportError("`fit_lora` needs peft: run `pip install peft`.") from error
     classes, targets = _classes(clips, labels)
     inputs = _features(processor.feature_extractor, clips, model)
     with torch.no_grad():

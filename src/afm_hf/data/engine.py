@@ -144,7 +144,7 @@ def import_datasets() -> Any:
         return importlib.import_module("datasets")
     except ImportError as error:
         raise ImportError(
-            f'Reading data sets needs the `datasets` library ({error}). Install it with `pip install "afm-hf[train]"`.'
+            f"Reading data sets needs the `datasets` library ({error}). Install it with `pip install datasets`."
         ) from error
 
 

@@ -12,7 +12,9 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is i
 try:
     import gradio as gr
 except ImportError as error:
-    raise ImportError("The web page needs gradio 6: `pip install afm-hf[demo]`.") from error
+    raise ImportError(
+        "The web page needs gradio 6 (the extra `demo`): run `pip install 'gradio>=6.31,<7' matplotlib`."
+    ) from error
 
 from .clips import licence_line, message_for_visitors
 from .models import DemoModels

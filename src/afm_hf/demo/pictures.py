@@ -26,7 +26,9 @@ def new_figure(width: float, height: float) -> "Figure":
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ImportError("The page's pictures need matplotlib: `pip install afm-hf[demo]`.") from error
+        raise ImportError(
+            "The page's pictures need matplotlib (the extra `demo`): run `pip install matplotlib`."
+        ) from error
     return Figure(figsize=(width, height), layout="constrained", dpi=100)
 
 

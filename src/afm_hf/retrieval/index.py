@@ -168,9 +168,7 @@ def _pyarrow() -> Any:
     try:
         import pyarrow.parquet
     except ImportError as error:
-        raise ImportError(
-            "Parquet needs pyarrow: run `pip install 'afm-hf[parquet]'`, or write a .safetensors file."
-        ) from error
+        raise ImportError("Parquet needs pyarrow: run `pip install pyarrow`, or write a .safetensors file.") from error
     return pyarrow
 
 

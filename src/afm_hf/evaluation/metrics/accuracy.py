@@ -188,7 +188,9 @@ def _sklearn() -> Any:
     try:
         import sklearn.metrics
     except ImportError as error:
-        raise ImportError("These metrics need scikit-learn: run `pip install 'afm-hf[eval]'`.") from error
+        raise ImportError(
+            "These metrics need scikit-learn (the extra `eval`): run `pip install scikit-learn`."
+        ) from error
     return sklearn.metrics
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ...models.clap_afm.embedding_clap_afm import DEFAULT_TEMPLATE
 from ..datasets import CLAP_2022
 from ..task import Item, Record, Task
 from ..tasks.adaptation import AdaptationTask
@@ -104,7 +105,11 @@ SUITE: dict[str, SuiteTask] = {
         lambda clips, seed: clips,
         lambda pipe, items, options: ZeroShotTask(pipe, _names(items), [CLAP_2022], **options),
         _share_of_commonest,
-        note="Every label of the folder is a candidate. Trivial: the commonest label for every clip.",
+        note=(
+            f'Every label of the folder is a candidate, asked in the words of the papers, "{CLAP_2022}". (A pipeline that '
+            f'is not told otherwise asks "{DEFAULT_TEMPLATE}", which moves some clips.) '
+            "Trivial: the commonest label for every clip."
+        ),
     ),
     "linear-probe": SuiteTask(
         "clap-tiny",
