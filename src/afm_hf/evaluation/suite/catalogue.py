@@ -106,8 +106,8 @@ SUITE: dict[str, SuiteTask] = {
         lambda pipe, items, options: ZeroShotTask(pipe, _names(items), [CLAP_2022], **options),
         _share_of_commonest,
         note=(
-            f'Every label of the folder is a candidate, asked in the words of the papers, "{CLAP_2022}". (A pipeline that '
-            f'is not told otherwise asks "{DEFAULT_TEMPLATE}", which moves some clips.) '
+            f'Every label of the folder is a candidate, asked in the words of the papers, "{CLAP_2022}". (A pipeline '
+            f'that is not told otherwise asks "{DEFAULT_TEMPLATE}", which moves some clips.) '
             "Trivial: the commonest label for every clip."
         ),
     ),
