@@ -30,6 +30,7 @@ from ..models.clap_afm.embedding_clap_afm import (
     is_another_of_ours,
     logit_scale,
 )
+from ..models.common.text_side_afm import text_side_version
 from .pipeline_audio_inputs import as_inputs, collate_features, load_batches
 
 logger = logging.get_logger(__name__)
@@ -251,15 +252,11 @@ class ZeroShotAudioClassificationPipeline(Pipeline):
         return known[1]
 
     def _text_side_version(self) -> tuple[Any, ...]:
-        """Differs whenever the text side has changed: other tensors, other dtype or device, values written in place."""
-        parts: list[Any] = [id(self.model), self.model.training, id(self.tokenizer)]
-        for name, weight in self.model.named_parameters():
-            if name.startswith("audio_"):
-                continue
-            if weight.is_inference():  # such tensors do not count their changes: remember for this call only
-                return (*parts[:3], "call", self.call_count)
-            parts.append((weight.data_ptr(), weight._version, weight.dtype, weight.device))
-        return tuple(parts)
+        """Differs whenever the text side does: other weights, adapters on, off or merged, another dtype or device."""
+        tokenizer = (self.tokenizer, getattr(self.tokenizer, "model_max_length", None))
+        version = text_side_version(self.model)
+        # Weights that do not count their changes: what was encoded holds for this call only.
+        return (*tokenizer, "call", self.call_count) if version is None else (*tokenizer, version)
 
     def get_iterator(
         self,

@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from ...models.common.results_afm import AfmResult
+from ...models.common.text_side_afm import adapter_switches, text_side_tensors
 
 KINDS = ("tokens", "embedding")
 POSITIONS = ("before", "after")
@@ -158,14 +159,14 @@ def text_fingerprint(model: Any) -> str:
     """
     SHA-256, in hexadecimal, of the weights that a domain vector works on: text tower and text projection.
 
-    Names, number formats, shapes and bytes go in. A model whose audio side alone has changed keeps its fingerprint; one
-    that was loaded in another number format does not.
+    Names, number formats, shapes and bytes go in, and of adapters which ones are on. A model whose audio side alone has
+    changed keeps its fingerprint; one that was loaded in another number format does not.
 
     Raises:
         ValueError: the model has no such weights.
     """
-    digest, found = hashlib.sha256(), False
-    for name, weight in sorted(model.state_dict().items()):
+    digest, found = hashlib.sha256(adapter_switches(model).encode()), False
+    for name, weight in sorted(text_side_tensors(model).items()):
         if name.startswith(TEXT_SIDE):
             found = True
             digest.update(f"{name} {weight.dtype} {tuple(weight.shape)};".encode() + _bytes(weight))
