@@ -154,40 +154,10 @@ class _LazyTask(dict[str, Any]):
     def __getitem__(self, key: str) -> Any:
         value = super().__getitem__(key)
         if key == "default":
-            _introduce_bundled(value["model"][0])
+            from .hub.bundled import introduce
+
+            introduce(value["model"][0])
         return _public(value) if key == "impl" else value
-
-
-# Bundled checkpoints that are the default of a task, and how to get the official one.
-_BUNDLED = {
-    "clap-tiny": ("CLAP", "clap-2023"),
-    "pengi-tiny": ("Pengi", "pengi"),
-    "adiff-tiny": ("ADIFF", "adiff"),
-    "mellow-tiny": ("Mellow", "mellow"),
-}
-
-
-def _introduce_bundled(folder: str) -> None:
-    """Says once what a bundled default model is good for.
-
-    Raises:
-        ValueError: if it is not in this installation.
-    """
-    from pathlib import Path
-
-    from transformers.utils import logging
-
-    name = Path(folder).name
-    official, known_as = _BUNDLED[name]
-    convert = (
-        f"convert the official checkpoint of {official} (`afm-hf convert {known_as}`) and pass its folder as the model"
-    )
-    if not (Path(folder) / "config.json").is_file():
-        raise ValueError(f"The default model {name!r} is not bundled with this installation of afm-hf: {convert}.")
-    logging.get_logger(__name__).warning_once(
-        f"{name} is a tiny demonstration model that comes with afm-hf: it knows little, and is often wrong. For real "
-        f"use {convert}."
-    )
 
 
 def _register_pipelines() -> None:

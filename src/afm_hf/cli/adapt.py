@@ -17,8 +17,11 @@ from .common import (
     OutputFormat,
     TruncationOption,
     errors_for_users,
+    note,
+    progress_bar,
     short_path,
 )
+from .ranked import read_labels
 
 if TYPE_CHECKING:
     import torch
@@ -106,17 +109,10 @@ def adapt(
         _write(results, output_format)
         if save is not None:
             results[0][1].vector.save(save)
-            typer.echo(f"The vector is in {save}; use it with `afm-hf classify --domain-vector {save}`.", err=True)
+            note(f"The vector is in {save}; use it with `afm-hf classify --domain-vector {save}`.")
         if len(encoded) < len(paths):
             typer.echo(f"{len(paths) - len(encoded)} of {len(paths)} files could not be used.", err=True)
             raise typer.Exit(FAILED)
-
-
-def read_labels(labels: str | None, labels_file: Path | None) -> list[str] | str:
-    """The labels of a command, from one of its two options."""
-    from .ranked import read_labels
-
-    return read_labels(labels, labels_file)
 
 
 def _load(model: str, device: str | None) -> "TestTimeAdaptationPipeline":
@@ -132,19 +128,17 @@ def _encode(
     adapter: "TestTimeAdaptationPipeline", paths: list[str], settings: dict[str, Any], truncation: str | None
 ) -> dict[str, "torch.Tensor"]:
     """The views of each file that can be used; the others are named."""
-    from tqdm import tqdm
-
     from ..audio.audio_loading import AudioDecodeError
 
     encoded = {}
     options = {"views": settings["views"], "seed": settings["seed"]}
     if truncation is not None:
         options["truncation"] = truncation
-    for path in tqdm(paths, desc="encoding views", unit="file", disable=None):
+    for path in progress_bar(paths, len(paths), desc="encoding views", unit="file"):
         try:
             encoded[path] = adapter.encode(path, **options)
         except AudioDecodeError as error:
-            typer.echo(f"skipped {path}: {error}", err=True)
+            typer.echo(f"skipped {short_path(path)}: {error}", err=True)
     return encoded
 
 
@@ -154,9 +148,9 @@ def _write(results: list[tuple[list[str], "AdaptationResult"]], output_format: O
     for group, result in results:
         if output_format in (OutputFormat.TABLE, OutputFormat.CSV):
             first, last = result.entropies[0], result.entropies[-1]
-            typer.echo(f"entropy {first:.3f} -> {last:.3f} nats, stopped by {result.stopped}", err=True)
+            note(f"entropy {first:.3f} -> {last:.3f} nats, stopped by {result.stopped}")
         for index, name in enumerate(group):
-            rows.append((name, result.before[index], result.after[index], result))
+            rows.append((short_path(name), result.before[index], result.after[index], result))
     if output_format in (OutputFormat.JSON, OutputFormat.JSONL):
         entries = [
             {"file": name, "before": old, "after": new, "entropies": of.entropies, "stopped": of.stopped}

@@ -10,9 +10,10 @@ from typing import Annotated, Any
 
 import typer
 
-from .common import FAILED, short_path
+from .common import FAILED, progress_bar, short_path
 
 PAIR = ("first", "second")
+FILES = ("file", *PAIR)  # the names under which rows hold paths
 
 
 class TextFormat(str, Enum):
@@ -67,11 +68,13 @@ class Answers:
         from transformers import pipeline
         from transformers.pipelines import PIPELINE_REGISTRY
 
-        from ..hub.loading import pick_device, resolve_model
+        from ..hub.loading import check_model, pick_device, resolve_model
 
         default = None if model else PIPELINE_REGISTRY.check_task(task)[1]["default"]["model"][0]
         source = default or resolve_model(str(model))
         place = pick_device(device)
+        if model:
+            check_model(task, model)
         try:
             self.pipe: Any = pipeline(task, model=source, device=place, **options)
         except OSError as error:
@@ -81,14 +84,13 @@ class Answers:
 
     def of(self, rows: list[dict[str, str]], names: dict[str, str]) -> Iterator[dict[str, Any]]:
         """Each row with its answer; `names` says what the parts of a result are called."""
-        from tqdm import tqdm
-
         from ..pipelines.pipeline_audio_inputs import Inputs
 
         self.total = len(rows)
         results = self.pipe(Inputs(self.inputs_of(rows)), **self.how)
-        bar = tqdm(zip(rows, results, strict=True), total=len(rows), file=sys.stderr, disable=None, leave=False)
+        bar = progress_bar(zip(rows, results, strict=True), len(rows), leave=False)
         for row, result in bar:
+            row = {name: short_path(value) if name in FILES else value for name, value in row.items()}
             if isinstance(result, Exception):
                 self.failed += 1
                 bar.write(f"skipped {' and '.join(row.values())}: {_reason(result)}", file=sys.stderr)
@@ -133,7 +135,7 @@ def write_answers(rows: Iterable[dict[str, Any]], output_format: TextFormat, ans
         _write_csv(rows)
     else:
         for row in rows:
-            files = [short_path(row[name]) for name in ("file", *PAIR) if name in row]
+            files = [row[name] for name in FILES if name in row]
             typer.echo("\t".join([*files, _one_line(row[answer])]))
 
 
@@ -167,8 +169,8 @@ def _flat(row: dict[str, Any]) -> dict[str, str]:
 
 
 def _shown(name: str, value: Any) -> str:
-    if name in ("file", *PAIR):
-        return short_path(value)
+    if name in FILES:
+        return str(value)
     return f"{value:.3f}" if isinstance(value, float) else _one_line(str(value or ""))
 
 

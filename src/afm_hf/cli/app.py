@@ -9,6 +9,7 @@ from .adapt import adapt
 from .ask import ask
 from .caption import caption
 from .classify import classify
+from .common import with_log_level
 from .compare import compare
 from .demo import demo
 from .difference import difference
@@ -67,7 +68,7 @@ for _command in (
     report,
     suite,
 ):
-    app.command()(_command)
+    app.command()(with_log_level(_command))
 
 
 if __name__ == "__main__":

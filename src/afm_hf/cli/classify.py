@@ -17,6 +17,7 @@ from .common import (
     TruncationOption,
     WorkersOption,
     errors_for_users,
+    short_path,
 )
 from .ranked import read_labels, write_ranked
 
@@ -73,7 +74,7 @@ def classify(
             for batch in read_batches(pipe.feature_extractor, batches, how, num_workers):
                 for path, reason in batch.failures.items():
                     failed += 1
-                    typer.echo(f"skipped {path}: {reason}", err=True)
+                    typer.echo(f"skipped {short_path(path)}: {reason}", err=True)
                 yield from _classify_batch(pipe, batch)
 
         write_ranked(results(), output_format, "file", "label")

@@ -1,12 +1,18 @@
 """What the commands share: options, formats, errors for users."""
 
 import contextlib
+import csv
+import functools
+import inspect
+import io
+import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextvars import ContextVar
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -38,6 +44,15 @@ class Dtype(str, Enum):
     FLOAT16 = "float16"
 
 
+class LogLevel(str, Enum):
+    """How much is said on stderr, from much to little."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
 ModelOption = Annotated[str, typer.Option("--model", help="A bundled model, a folder, or a Hub id.")]
 TruncationOption = Annotated[
     Truncation | None, typer.Option(help="What of a long clip is heard.", show_default="the model's own")
@@ -46,6 +61,61 @@ BatchOption = Annotated[int, typer.Option(min=1, help="Files per forward pass.")
 DeviceOption = Annotated[str | None, typer.Option(help="cpu, cuda, ...", show_default="a GPU if there is one")]
 WorkersOption = Annotated[int, typer.Option(min=0, help="Processes that decode.")]
 FormatOption = Annotated[OutputFormat, typer.Option("--format", help="How results are written to stdout.")]
+
+
+LogLevelOption = Annotated[
+    LogLevel,
+    typer.Option("--log-level", envvar="AFM_HF_LOG_LEVEL", help="What is said on stderr: this, and what is graver."),
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", help="Only errors on stderr: no notices, no progress bars.")]
+
+_log_level: ContextVar[LogLevel] = ContextVar("log_level", default=LogLevel.WARNING)
+
+
+def with_log_level(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with two options more, `--log-level` and `--quiet`."""
+
+    @functools.wraps(command)
+    def run(*args: Any, log_level: LogLevel, quiet: bool, **kwargs: Any) -> None:
+        _log_level.set(LogLevel.ERROR if quiet else log_level)
+        command(*args, **kwargs)
+
+    added = {"log_level": (LogLevel.WARNING, LogLevelOption), "quiet": (False, QuietOption)}
+    more = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+        for name, (default, annotation) in added.items()
+    ]
+    signature = inspect.signature(command)
+    run.__signature__ = signature.replace(parameters=[*signature.parameters.values(), *more])  # type: ignore[attr-defined]
+    run.__annotations__ = {**command.__annotations__, **{name: annotation for name, (_, annotation) in added.items()}}
+    return run
+
+
+def is_quiet() -> bool:
+    """Whether nothing but errors is wanted on stderr."""
+    return _log_level.get() is LogLevel.ERROR
+
+
+def note(text: str) -> None:
+    """A line on stderr that is no error; nothing where only errors are wanted."""
+    if not is_quiet():
+        typer.echo(text, err=True)
+
+
+def progress_bar(items: Iterable[Any], total: int, **options: Any) -> Any:
+    """Tqdm on stderr, which shows itself on a terminal only, and not at all with `--quiet`."""
+    from tqdm import tqdm
+
+    return tqdm(items, total=total, file=sys.stderr, disable=is_quiet() or None, **options)
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A table as the text of a CSV file, without the last line's end."""
+    lines = io.StringIO()
+    writer = csv.writer(lines, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    return lines.getvalue().rstrip("\n")
 
 
 def short_path(name: str) -> str:
@@ -77,12 +147,20 @@ def errors_for_users(if_interrupted: str = "Interrupted.") -> Iterator[None]:
 
 
 def _quieten() -> None:
-    """Keep the libraries' notes and loading bars off the terminal; errors and the bars of downloads stay."""
-    from huggingface_hub import constants
-    from huggingface_hub.utils.tqdm import enable_progress_bars
-    from transformers.utils import logging
+    """Keeps the libraries' notes and loading bars off the terminal unless more was asked for; errors stay.
 
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()  # of both libraries
-    if constants.HF_HUB_DISABLE_PROGRESS_BARS is None:  # else the user has decided
+    The bars of downloads stay, too, except with `--quiet`.
+    """
+    from huggingface_hub import constants
+    from huggingface_hub.utils.tqdm import disable_progress_bars, enable_progress_bars
+    from transformers.utils import logging as libraries
+
+    chosen = _log_level.get()
+    level = int(getattr(logging, chosen.name))
+    logging.getLogger("afm_hf").setLevel(level)
+    libraries.set_verbosity(logging.ERROR if chosen is LogLevel.WARNING else level)
+    libraries.disable_progress_bar()  # of both libraries
+    if is_quiet():
+        disable_progress_bars()
+    elif constants.HF_HUB_DISABLE_PROGRESS_BARS is None:  # else the user has decided
         enable_progress_bars()

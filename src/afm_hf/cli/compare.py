@@ -5,7 +5,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .common import FAILED, BatchOption, DeviceOption, OutputFormat, TruncationOption, WorkersOption, errors_for_users
+from .common import (
+    FAILED,
+    BatchOption,
+    DeviceOption,
+    FormatOption,
+    OutputFormat,
+    TruncationOption,
+    WorkersOption,
+    csv_text,
+    errors_for_users,
+)
 from .evaluate import TaskName
 
 if TYPE_CHECKING:
@@ -31,7 +41,7 @@ def compare(
     device: DeviceOption = None,
     num_workers: WorkersOption = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Start anew, whatever there is.")] = False,
-    output_format: Annotated[OutputFormat, typer.Option("--format", help="table or json.")] = OutputFormat.TABLE,
+    output_format: FormatOption = OutputFormat.TABLE,
 ) -> None:
     """Compare two models on a benchmark: both figures, and the difference with interval and p-value.
 
@@ -40,8 +50,8 @@ def compare(
     """
     with errors_for_users("Interrupted. The same command (without --overwrite) goes on from here."):
         from ..evaluation.comparison import compare as compare_tasks
-        from ..evaluation.fitting import check_model
         from ..evaluation.tasks_by_name import RECIPES, build_task, items_for
+        from ..hub.loading import check_model
 
         for model in (first, second):
             check_model(RECIPES[task.value].pipeline, model)
@@ -58,11 +68,22 @@ def compare(
         result = compare_tasks(one, other, items, output, dataset=dataset, overwrite=overwrite, draws=draws, seed=seed)
         if result is None:  # another process has it
             return
-        typer.echo(result.to_json(indent=1) if output_format is OutputFormat.JSON else _table(result))
+        typer.echo(_shown(result, output_format))
         for name, reason in result.left_out.items():
             typer.echo(f"skipped {name}: {reason}", err=True)
         if result.left_out or report.skipped:
             raise typer.Exit(FAILED)
+
+
+def _shown(result: "Comparison", output_format: OutputFormat) -> str:
+    if output_format is OutputFormat.TABLE:
+        return _table(result)
+    if output_format is not OutputFormat.CSV:
+        return result.to_json(indent=1 if output_format is OutputFormat.JSON else None)
+    columns = ("first", "second", "difference", "low", "high", "p_value")
+    return csv_text(
+        ["metric", *columns], ([name, *(row.get(c, "") for c in columns)] for name, row in result.metrics.items())
+    )
 
 
 def _table(result: "Comparison") -> str:

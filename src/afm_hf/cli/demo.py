@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from .common import DeviceOption, errors_for_users
+from .common import DeviceOption, errors_for_users, note
 
 _WHAT = "bundled model, folder, or Hub id."
 
@@ -31,5 +31,5 @@ def demo(
         page = build_page(models)
         if share:
             typer.echo("The page goes through a public server: clips leave this machine.", err=True)
-        typer.echo(f"The page: {serve(page, host, port, share, block=False)} (Ctrl+C ends it)", err=True)
+        note(f"The page: {serve(page, host, port, share, block=False)} (Ctrl+C ends it)")
         page.block_thread()

@@ -13,6 +13,8 @@ from .common import (
     TruncationOption,
     WorkersOption,
     errors_for_users,
+    is_quiet,
+    note,
 )
 
 
@@ -42,9 +44,9 @@ def embed(
             truncation=truncation.value if truncation else None,
             device=device,
             num_workers=num_workers,
-            progress=True,
+            progress=not is_quiet(),
             overwrite=overwrite,
         )
-        typer.echo(f"{len(index)} files embedded in {output}; {len(index.failures)} could not be used.", err=True)
+        note(f"{len(index)} files embedded in {output}; {len(index.failures)} could not be used.")
         if index.failures:
             raise typer.Exit(FAILED)

@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .common import FAILED, BatchOption, DeviceOption, OutputFormat, TruncationOption, WorkersOption, errors_for_users
+from .common import (
+    FAILED,
+    BatchOption,
+    DeviceOption,
+    OutputFormat,
+    TruncationOption,
+    WorkersOption,
+    csv_text,
+    errors_for_users,
+    is_quiet,
+)
 
 if TYPE_CHECKING:
     from ..evaluation.datasets import Benchmark
@@ -65,7 +75,9 @@ def evaluate(
     device: DeviceOption = None,
     num_workers: WorkersOption = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Start anew, whatever there is.")] = False,
-    output_format: Annotated[OutputFormat, typer.Option("--format", help="table or json.")] = OutputFormat.TABLE,
+    output_format: Annotated[
+        OutputFormat, typer.Option("--format", help="How figures are written to stdout.")
+    ] = OutputFormat.TABLE,
 ) -> None:
     """Evaluate a model on a benchmark and print its figures, the papers', and the difference.
 
@@ -86,10 +98,12 @@ def evaluate(
         if similarity_model:
             options["similarity_model"] = similarity_model
         made = _task(task, items, benchmark, str(data_dir), model, template, device, options)
-        result = run(made, items, output, dataset=dataset, overwrite=overwrite, draws=draws, seed=seed)
+        result = run(
+            made, items, output, dataset=dataset, overwrite=overwrite, draws=draws, seed=seed, progress=not is_quiet()
+        )
         if result is None:  # another process has it
             return
-        typer.echo(result.to_json(indent=1) if output_format is OutputFormat.JSON else _table(result))
+        typer.echo(_shown(result, output_format))
         for name, reason in result.failures.items():
             typer.echo(f"skipped {name}: {reason}", err=True)
         if result.failures or report.skipped:
@@ -113,6 +127,25 @@ def _task(
     if options.get("similarity_model"):
         options = {**options, "similarity_model": resolve_model(options["similarity_model"])}
     return build_task(task.value, items, benchmark, data_dir, model, device, templates=templates, **options)
+
+
+def _shown(result: "EvaluationResult", output_format: OutputFormat) -> str:
+    if output_format is OutputFormat.TABLE:
+        return _table(result)
+    if output_format is OutputFormat.CSV:
+        return _csv(result)
+    return result.to_json(indent=1 if output_format is OutputFormat.JSON else None)
+
+
+def _csv(result: "EvaluationResult") -> str:
+    """A line for each figure: of what, how much, and its interval where it has one."""
+    columns = ["task", "dataset", "metric", "value", "low", "high", "clips", "left_out"]
+    counts = (result.count, len(result.failures))
+    rows = (
+        [result.task, result.dataset, name, value, *(result.intervals.get(name) or ("", "")), *counts]
+        for name, value in result.metrics.items()
+    )
+    return csv_text(columns, rows)
 
 
 def _table(result: "EvaluationResult") -> str:

@@ -20,6 +20,8 @@ from .common import (
     OutputFormat,
     WorkersOption,
     errors_for_users,
+    is_quiet,
+    progress_bar,
     short_path,
 )
 
@@ -92,7 +94,7 @@ def quality(
             }
             rated = read_ratings(ratings, _folder(files or []), **columns)
             bootstrap: dict[str, Any] = {"resamples": resamples, "confidence": confidence, "seed": seed}
-            report = evaluate_quality(_load(model, device, dtype), rated, progress=True, **how, **bootstrap)
+            report = evaluate_quality(_load(model, device, dtype), rated, progress=not is_quiet(), **how, **bootstrap)
             _write_report(report, output_format)
             failed, total = len(report.skipped), len({clip.file for clip in rated})
         if failed:
@@ -143,18 +145,16 @@ class _Scores:
         self.failed = 0
 
     def __iter__(self) -> Iterator[tuple[str, "AudioQuality"]]:
-        from tqdm import tqdm
-
         from ..evaluation.tasks.quality import score_files
 
         results = score_files(self.assess, self.paths, **self.how)
-        bar = tqdm(results, total=len(self.paths), unit="file", file=sys.stderr, disable=None, leave=False)
+        bar = progress_bar(results, len(self.paths), unit="file", leave=False)
         for path, result in bar:
             if isinstance(result, str):
                 self.failed += 1
-                bar.write(f"skipped {path}: {result}", file=sys.stderr)
+                bar.write(f"skipped {short_path(path)}: {result}", file=sys.stderr)
             else:
-                yield path, result
+                yield short_path(path), result
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -230,6 +230,6 @@ def _write_rows(columns: list[str], rows: Iterator[list[Any]], output_format: Ou
     for index, column in enumerate(columns):
         table.add_column(column, overflow="fold", justify="right" if index else "left")
     for row in rows:
-        cells = (f"{value:.3f}" if isinstance(value, float) else short_path(str(value)) for value in row)
+        cells = (f"{value:.3f}" if isinstance(value, float) else str(value) for value in row)
         table.add_row(*map(Text, cells))
     Console(width=None if sys.stdout.isatty() else 200).print(table)

@@ -19,6 +19,7 @@ Results = Iterable[tuple[str, list[dict[str, Any]]]]  # (file or query, its entr
 
 def write_ranked(results: Results, output_format: OutputFormat, subject: str, item: str) -> None:
     """Write results to stdout; all formats but the table line by line, as they come."""
+    results = _with_short_paths(results, item)
     if output_format is OutputFormat.TABLE:
         _write_table(results, subject, item)
     elif output_format is OutputFormat.JSON:
@@ -33,6 +34,11 @@ def write_ranked(results: Results, output_format: OutputFormat, subject: str, it
             writer.writerows([name, entry[item], f"{entry['score']:.6f}"] for entry in entries)
 
 
+def _with_short_paths(results: Results, item: str) -> Results:
+    for name, entries in results:
+        yield short_path(name), [{**entry, item: short_path(entry[item])} for entry in entries]
+
+
 def _write_table(results: Results, subject: str, item: str) -> None:
     from rich.console import Console
     from rich.table import Table
@@ -44,8 +50,8 @@ def _write_table(results: Results, subject: str, item: str) -> None:
     table.add_column(item, overflow="fold")
     for name, entries in results:
         for rank, entry in enumerate(entries):
-            first = Text("" if rank else short_path(name))
-            table.add_row(first, f"{entry['score']:.3f}", Text(short_path(entry[item])))
+            first = Text("" if rank else name)
+            table.add_row(first, f"{entry['score']:.3f}", Text(entry[item]))
     Console(width=None if sys.stdout.isatty() else 200).print(table)
 
 

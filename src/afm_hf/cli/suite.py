@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .common import FAILED, DeviceOption, errors_for_users
+from .common import FAILED, DeviceOption, errors_for_users, note
 
 
 def suite(
@@ -65,7 +65,7 @@ def suite(
             introduction += f" Left out was {name}: {why}"
         page = write_report(found.results, output, title="Evaluation suite", introduction=introduction)
         if few:
-            typer.echo(f"{found.clips} clips.{few}", err=True)
+            note(f"{found.clips} clips.{few}")
         for result in found.results:
             name = main_metric(result)
             baselines = result.details["baselines"].items()

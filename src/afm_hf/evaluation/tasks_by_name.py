@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import data
+from ..hub.loading import check_model
 from .datasets import Benchmark, labels_of, load_items
-from .fitting import check_model
 from .task import Item, Task
 from .tasks.adaptation import AdaptationTask
 from .tasks.answers import CaptionTask, DifferenceTask, QuestionTask

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 
 from ..models.clap_afm.embedding_clap_afm import logit_scale
-from .bundled import ASSETS, bundled_model
+from .bundled import ASSETS, bundled_model, introduce
+from .catalogue import find_checkpoint
 
 
 def resolve_model(model: str | os.PathLike[str] = "clap-tiny") -> str:
@@ -18,12 +19,56 @@ def resolve_model(model: str | os.PathLike[str] = "clap-tiny") -> str:
     """
     name = os.fspath(model)
     if Path(name).is_dir():
+        if Path(name).absolute().parent == ASSETS:
+            introduce(name)
         return os.path.abspath(name)
     if name == "clap-tiny" or (ASSETS / name / "config.json").is_file():
         return str(bundled_model(name))
     if name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name:
         raise ValueError(f"There is no folder {name!r} with a model in it.")
+    official = find_checkpoint(name)
+    if official is not None:
+        raise ValueError(
+            f"{name!r} is an official checkpoint, which has to be converted once: run `afm-hf convert {official.name} "
+            f"--output {official.name}`, then give that folder as the model."
+        )
     return name
+
+
+def check_model(pipeline: str, model: str | os.PathLike[str]) -> None:
+    """
+    Looks at the configuration of a model, before it is loaded: is it one for a task?
+
+    Args:
+        pipeline (`str`): Name of the pipeline, as `"audio-captioning"`.
+        model (`str`): A bundled model, a folder, or a Hub id.
+
+    Raises:
+        ValueError: the pipeline does not take such models.
+        OSError: there is no such model.
+
+    Example:
+    ```python
+    >>> check_model("audio-captioning", "pengi-tiny")
+    >>> check_model("audio-captioning", "clap-tiny")
+    Traceback (most recent call last):
+    ...
+    ValueError: clap-tiny is a 'clap_afm' model; 'audio-captioning' takes afm_adiff, afm_mellow, ...
+
+    ```
+    """
+    from transformers import AutoConfig
+    from transformers.pipelines import PIPELINE_REGISTRY
+
+    config: Any = AutoConfig.from_pretrained(resolve_model(model))
+    classes = PIPELINE_REGISTRY.check_task(pipeline)[1]["pt"]
+    fitting = {known.model_type: known for each in classes for known in each._model_mapping}
+    if not any(isinstance(config, known) for known in fitting.values()):
+        ours = sorted(name for name, known in fitting.items() if known.__module__.startswith("afm_hf."))
+        raise ValueError(
+            f"{Path(model).name} is a {config.model_type!r} model; {pipeline!r} takes {', '.join(ours)}. Choose "
+            "another model, or another task."
+        )
 
 
 def load_clap(model: str | os.PathLike[str] = "clap-tiny", dtype: str | None = None) -> tuple[Any, Any, Any]:
@@ -43,7 +88,10 @@ def load_clap(model: str | os.PathLike[str] = "clap-tiny", dtype: str | None = N
     try:
         loaded = AutoModel.from_pretrained(source, dtype=dtype or "auto").eval()
         if logit_scale(loaded) is None:
-            raise ValueError(f"{name} holds a {type(loaded).__name__}, which does not embed audio and text apart.")
+            raise ValueError(
+                f"{name} holds a {type(loaded).__name__}, which does not embed audio and text apart; expected a CLAP, "
+                "for example clap-tiny."
+            )
         extractor, tokenizer = AutoFeatureExtractor.from_pretrained(source), AutoTokenizer.from_pretrained(source)
     except OSError as error:
         raise OSError(f"The model {name!r} cannot be loaded: {error}") from error
@@ -61,4 +109,4 @@ def pick_device(device: str | None = None) -> torch.device:
     return torch.device(device)
 
 
-__all__ = ["load_clap", "pick_device", "resolve_model"]
+__all__ = ["check_model", "load_clap", "pick_device", "resolve_model"]

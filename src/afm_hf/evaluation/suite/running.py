@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from ...data.folders import METADATA
+from ...hub.loading import check_model
 from ..datasets import OWN, load_items
-from ..fitting import check_model
 from ..runner import RESULT, EvaluationResult, read_predictions, run
 from ..task import Failure, Item, Record, Task
 from .catalogue import SUITE, Figures, SuiteTask
