@@ -1,7 +1,7 @@
 """What a model's text side would compute, told without computing it: for caches that must never be stale.
 
-Embeddings of texts follow from weights, and from switches that are no weights: adapters of PEFT that are on, off, merged
-or exchanged, settings of the configs, the autocast that is on. All of it goes into a key.
+Embeddings of texts follow from weights, and from switches that are no weights: adapters of PEFT that are on, off,
+merged or exchanged, settings of the configs, the autocast that is on. All of it goes into a key.
 """
 
 import json
