@@ -4,10 +4,12 @@ import json
 
 import numpy as np
 import pytest
+from small_disks import FullDisk
 
 from afm_hf.evaluation import runner
 from afm_hf.evaluation.runner import read_predictions, run, score
 from afm_hf.evaluation.task import Failure, Item, Task, items_of
+from afm_hf.models.common.writing_afm import WriteError
 
 
 class Parity(Task):
@@ -69,6 +71,67 @@ def test_a_line_that_was_cut_off_is_predicted_again(tmp_path):
     assert run_here(again, tmp_path).metrics == {"accuracy": ACCURACY}
     assert again.asked[0] == "6" and len(again.asked) == 14
     assert len(read_predictions(tmp_path)) == 20
+
+
+class Caption(Parity):
+    """Answers in words that JSON writes as they are."""
+
+    def predict(self, items):
+        for item, outcome in zip(items, super().predict(items), strict=True):
+            yield {**outcome, "text": f"Käuzchen{item.id}\u2028ruft\x85"}
+
+
+def test_words_of_any_letters_survive_a_cut_at_any_byte(tmp_path):
+    run_here(Caption(), tmp_path)
+    (file,) = tmp_path.glob("predictions-*.jsonl")
+    assert len(read_predictions(tmp_path)) == 20
+    whole = file.read_bytes()
+    last = whole[:-1].rindex(b"\n") + 1
+    for cut in range(last, len(whole)):
+        file.write_bytes(whole[:cut])
+        again = Caption()
+        assert run_here(again, tmp_path).count == 20
+        assert again.asked == ["19"] and file.read_bytes() == whole
+
+
+def test_settings_that_were_never_written_do_not_stop_the_next_run(tmp_path):
+    (tmp_path / "settings.json").write_text("")  # of a disk that was full, in an earlier release
+    assert run_here(Parity(), tmp_path).count == 20
+    for left in ("", '{"task": "par', None):
+        (tmp_path / "settings.json").unlink()
+        if left is not None:
+            (tmp_path / "settings.json").write_text(left)
+        with pytest.raises(ValueError, match=r"no settings.json that says what made them.*--overwrite"):
+            run_here(Parity(), tmp_path)
+    assert run_here(Parity(version=2), tmp_path, overwrite=True).settings["version"] == 2
+
+
+def test_a_run_started_anew_leaves_no_result_of_the_old_one(tmp_path):
+    run_here(Parity(), tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        run_here(Parity(version=2, stop_after=7), tmp_path, overwrite=True)
+    assert not (tmp_path / "result.json").exists()
+
+
+@pytest.mark.parametrize("after", range(6))
+def test_a_full_disk_stops_a_run_with_one_sentence_and_the_next_goes_on(tmp_path, monkeypatch, after):
+    whole = run_here(Parity(), tmp_path / "whole")
+    full = FullDisk(monkeypatch, after=after)
+    with pytest.raises(WriteError, match=r"(evaluation|predictions) cannot be written to .*(another disk|goes on)"):
+        run_here(Parity(), tmp_path / "run")
+    full.room()
+    again = Parity()
+    assert run_here(again, tmp_path / "run").to_dict() == whole.to_dict()
+    assert len(again.asked) == 20 - max(0, after - 2)  # the first two writes are a try, and the settings
+
+
+def test_a_result_that_found_no_room_is_written_later_without_asking_again(tmp_path, monkeypatch):
+    full = FullDisk(monkeypatch, after=22)
+    with pytest.raises(WriteError, match="The result cannot be written"):
+        run_here(Parity(), tmp_path)
+    full.room()
+    again = Parity()
+    assert run_here(again, tmp_path).count == 20 and not again.asked
 
 
 def test_processes_share_the_items_and_give_the_same_figures(tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """An index holds what one run over all files would give, however often the run was killed."""
 
+import json
 import os
 import shutil
 import signal
@@ -7,15 +8,16 @@ import subprocess
 import sys
 import textwrap
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
+from small_disks import FullDisk, grow, small_disk
 from tiny_models import CLIP_S, clap_parts, stock_clap_parts, tiny_clap, tone, write_tones
 
 from afm_hf import AudioDecodeError, ClapAfmModel
+from afm_hf.models.common.writing_afm import WriteError
 from afm_hf.pipelines.audio_files import FileState, find_audio
 from afm_hf.retrieval import index as index_module
 from afm_hf.retrieval.embedder import fingerprint
@@ -318,26 +320,95 @@ def test_files_that_are_no_index_are_refused(tmp_path, suffix):
 
 def test_an_index_of_a_newer_release_is_refused(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(index_module, "INDEX_VERSION", 2)
+        patch.setattr(index_module, "INDEX_VERSION", 3)
         small_index().save(tmp_path / "emb.safetensors")
-    with pytest.raises(ValueError, match="version 2; this release reads version 1"):
+    with pytest.raises(ValueError, match="version 3; this release reads the versions 1 and 2"):
         AudioIndex.load(tmp_path / "emb.safetensors")
+
+
+def test_paths_that_a_safetensors_header_cannot_hold_lie_beside_the_embeddings(tmp_path, monkeypatch):
+    index = small_index()
+    index.failures = {os.fsdecode(b"/caf\xe9.wav"): 'no "audio" in C:\\'}
+    index.save(tmp_path / "short.safetensors")
+    monkeypatch.setattr(index_module, "_HEADER_LIMIT", 100)
+    index.save(tmp_path / "long.safetensors")
+    with safe_open(tmp_path / "long.safetensors", "np") as file:
+        assert len(json.dumps(file.metadata())) < 100
+    for read in (AudioIndex.load(tmp_path / "short.safetensors"), AudioIndex.load(tmp_path / "long.safetensors")):
+        np.testing.assert_array_equal(read.embeddings, index.embeddings)
+        assert (read.files, read.model, read.failures) == (index.files, index.model, index.failures)
+
+
+@pytest.mark.slow
+def test_a_million_long_names_are_written_and_read(tmp_path):
+    """Header and JSON of 260 MB, where safetensors reads none above 100."""
+    folder = 20 * 'ä"'
+    files = [FileState(f"/{folder}/{row}.wav", row, row) for row in range(10**6)]
+    index = AudioIndex(np.ones((len(files), 1), np.float32), files, "m", "f" * 64)
+    index.save(tmp_path / "emb.safetensors")
+    assert AudioIndex.load(tmp_path / "emb.safetensors").files == files
 
 
 def test_a_failed_save_leaves_the_old_index_and_no_litter(tmp_path, monkeypatch):
     path = tmp_path / "emb.safetensors"
     small_index().save(path)
     old = path.read_bytes()
-    monkeypatch.setattr(index_module, "_HEADER_LIMIT", 10)
-    with pytest.raises(ValueError, match=r"Write a \.parquet file"):
-        small_index().save(path)
-
-    def torn(index, temporary):
-        Path(temporary).write_bytes(b"half")
-        raise OSError("No space left on device")
-
-    monkeypatch.setattr(index_module, "_write_safetensors", torn)
-    with pytest.raises(OSError, match="No space"):
+    FullDisk(monkeypatch)
+    with pytest.raises(WriteError, match=r"The index cannot be written to .*no space is left"):
         small_index().save(path)
     assert path.read_bytes() == old
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+
+
+# -- full disks -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".parquet"])
+def test_a_disk_that_was_full_for_a_while_changes_nothing(clips, embedder, tmp_path, monkeypatch, suffix):
+    whole, output = tmp_path / f"whole{suffix}", tmp_path / f"emb{suffix}"
+    options = {"batch_size": 2, "checkpoint_s": 0}
+    embed_files(clips, whole, embedder, **options)
+    full = FullDisk(monkeypatch, after=4)  # two writes to see whether it can be written, and two chunks
+    with monkeypatch.context() as patch:
+        before = count_embedded(patch)
+        with pytest.raises(WriteError, match=r"The index cannot be written to .* then goes on from here"):
+            embed_files(clips, output, embedder, **options)
+    assert not output.exists()
+    full.room()
+    after = count_embedded(monkeypatch)
+    embed_files(clips, output, embedder, **options)
+    assert (sum(before), sum(after)) == (6, 3)
+    assert output.read_bytes() == whole.read_bytes() and not output.with_name(output.name + ".partial").exists()
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".parquet"])
+def test_embedding_onto_a_disk_that_fills_up_goes_on_when_there_is_room(clips, embedder, tmp_path, suffix):
+    whole = tmp_path / f"whole{suffix}"
+    options = {"batch_size": 1, "checkpoint_s": 0}
+    embed_files(clips, whole, embedder, **options)
+    with small_disk(tmp_path / "disk", 16) as disk:
+        with pytest.raises(WriteError, match=r"no space is left there|are free there"):
+            embed_files(clips, disk / whole.name, embedder, **options)
+        assert not (disk / whole.name).exists()
+        grow(disk, 512)
+        embed_files(clips, disk / whole.name, embedder, **options)
+        assert (disk / whole.name).read_bytes() == whole.read_bytes()
+
+
+def test_what_cannot_be_written_is_refused_before_any_file_is_embedded(clips, embedder, tmp_path, monkeypatch):
+    counts = count_embedded(monkeypatch)
+    (tmp_path / "folder.safetensors").mkdir()
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "emb.safetensors.partial").write_text("mine")
+    for output, reason in (
+        ("folder.safetensors", "is a folder"),
+        ("file/emb.safetensors", "is a file, and no folder"),
+        ("emb.safetensors", "is kept in the folder .* that is a file"),
+    ):
+        with pytest.raises(WriteError, match=reason):
+            embed_files(clips, tmp_path / output, embedder)
+    with pytest.raises(ValueError, match=r"Parquet cannot hold the name '/caf.*e9.wav'"):
+        embed_files([*clips, os.fsdecode(b"/caf\xe9.wav")], tmp_path / "emb.parquet", embedder)
+    with small_disk(tmp_path / "disk", 4) as disk, pytest.raises(WriteError, match=r"needs about .* are free there"):
+        embed_files([*clips, *(f"/none/{number}.wav" for number in range(500))], disk / "emb.safetensors", embedder)
+    assert counts == []

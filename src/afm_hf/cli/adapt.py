@@ -79,6 +79,7 @@ def adapt(
     with errors_for_users():
         from ..adaptation.test_time.optimization import AdaptationSettings
         from ..models.clap_afm.embedding_clap_afm import as_labels
+        from ..models.common.writing_afm import check_file
         from ..pipelines.audio_files import find_audio
 
         settings: dict[str, Any] = {
@@ -95,8 +96,8 @@ def adapt(
             raise ValueError(
                 f"--save keeps one vector, but --each makes one for each of {len(paths)} files. Leave one out."
             )
-        if save is not None and not save.resolve().parent.is_dir():
-            raise ValueError(f"The folder of --save {str(save)!r} does not exist.")
+        if save is not None:
+            check_file(save, "the domain vector")
         adapter = _load(model, device)
         encoded = _encode(adapter, paths, settings, truncation.value if truncation else None)
         if not encoded:

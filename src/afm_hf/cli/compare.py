@@ -52,7 +52,9 @@ def compare(
         from ..evaluation.comparison import compare as compare_tasks
         from ..evaluation.tasks_by_name import RECIPES, build_task, items_for
         from ..hub.loading import check_model
+        from ..models.common.writing_afm import check_folder
 
+        check_folder(output, "the comparison")
         for model in (first, second):
             check_model(RECIPES[task.value].pipeline, model)
         items, benchmark, report = items_for(task.value, dataset, str(data_dir), split, limit)

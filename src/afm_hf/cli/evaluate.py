@@ -87,7 +87,9 @@ def evaluate(
     with errors_for_users("Interrupted. The same command (without --overwrite) goes on from here."):
         from ..evaluation.runner import run
         from ..evaluation.tasks_by_name import items_for
+        from ..models.common.writing_afm import check_folder
 
+        check_folder(output, "the evaluation")
         items, benchmark, report = items_for(task.value, dataset, str(data_dir), split, limit)
         if report.skipped:
             typer.echo(str(report), err=True)

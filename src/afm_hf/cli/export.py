@@ -30,7 +30,9 @@ def export(
 
         from ..conversion.export import export_clap
         from ..hub.loading import resolve_model
+        from ..models.common.writing_afm import check_folder, explained
 
+        check_folder(output, "the export")
         source = resolve_model(model)
         extractor = AutoFeatureExtractor.from_pretrained(source)
         tokenizer = AutoTokenizer.from_pretrained(source)
@@ -40,7 +42,8 @@ def export(
         loaded = AutoModel.from_pretrained(source, dtype="float32").eval()
         frames = features["input_features"].shape[-2]
         export_clap(loaded, output, frames, format=format.value, batch_size=batch_size, opset=opset)
-        extractor.save_pretrained(output)
-        tokenizer.save_pretrained(output)
+        with explained(output, "the export"):
+            extractor.save_pretrained(output)
+            tokenizer.save_pretrained(output)
         for file in sorted(output.iterdir()):
             typer.echo(f"{file}\t{file.stat().st_size / 1e6:.1f} MB")

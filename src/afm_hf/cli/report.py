@@ -20,7 +20,9 @@ def report(
     """
     with errors_for_users():
         from ..evaluation.report.writing import read_results, write_report
+        from ..models.common.writing_afm import check_folder
 
+        check_folder(output, "the report")
         results = read_results(runs)
         page = write_report(results, output, title=title)
         typer.echo(

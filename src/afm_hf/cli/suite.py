@@ -35,7 +35,9 @@ def suite(
     with errors_for_users("Interrupted. The same command (without --overwrite) goes on from here."):
         from ..evaluation.report.writing import main_metric, write_report
         from ..evaluation.suite.running import run_suite
+        from ..models.common.writing_afm import check_folder
 
+        check_folder(output, "the suite")
         words = ["afm-hf", "suite", "--output", _shown(output), *(["--sounds", _shown(sounds)] if sounds else [])]
         words += [word for name in task or [] for word in ("--task", name)]
         words += [word for name in model or [] for word in ("--model", name)]

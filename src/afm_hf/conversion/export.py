@@ -20,9 +20,11 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from ..models.clap_afm.configuration_clap_afm import ClapAfmConfig
 from ..models.clap_afm.modeling_clap_afm import ClapAfmModel
 from ..models.common.modeling_afm_common import average_windows, flatten_windows
+from ..models.common.writing_afm import check_folder, explained, write_text
 
 FORMATS = {"onnx": ".onnx", "torch-export": ".pt2"}
 DESCRIPTION = "export.json"
+UNFINISHED, PARTIAL = {"finished": False}, ".partial-"
 DEFAULT_OPSET = 18
 EXAMPLE_TOKENS = 7
 Tower = Callable[[dict[str, torch.Tensor]], torch.Tensor]
@@ -60,7 +62,7 @@ def export_clap(
 
     Args:
         model ([`ClapAfmModel`]): In float32, on the CPU. It is exported in evaluation mode.
-        folder: Where to; made if need be. All is written beside it first, so that no half export is left there.
+        folder: Where to; made if need be. A half export, where one was killed, is known as such.
         frames (`int`): Frames of the log-mel of a clip, which are fixed: `input_features.shape[-2]`.
         format (`str`, *optional*, defaults to `"onnx"`): `"onnx"` or `"torch-export"`.
         batch_size (`int`, *optional*): A fixed batch of clips and of texts; if not given it is free.
@@ -69,31 +71,45 @@ def export_clap(
     Raises:
         ValueError: if the model is no CLAP, is not float32, the format is unknown, or the folder holds other files.
         ImportError: if ONNX is asked for and `onnx` or `onnxscript` are not installed.
+        WriteError: (an `OSError`) if the folder cannot be written.
     """
     _check(model, format, batch_size)
-    folder = Path(folder)
-    if folder.exists() and any(folder.iterdir()) and not (folder / DESCRIPTION).is_file():
+    weights = sum(weight.nbytes for weight in model.state_dict().values())
+    folder = check_folder(folder, "the export", weights)
+    inside = list(folder.iterdir()) if folder.exists() else []
+    if any(not each.name.startswith(".") for each in inside) and not (folder / DESCRIPTION).is_file():
         raise ValueError(f"{folder} holds files that are no export; give an empty or a new folder.")
-    partial = folder.with_name(f"{folder.name}.partial-{os.getpid()}")
-    partial.mkdir(parents=True)
+    for each in inside:
+        if each.name.startswith(PARTIAL):  # an export was killed
+            shutil.rmtree(each, ignore_errors=True)
+    partial = folder / f"{PARTIAL}{os.getpid()}"
     training = model.training
     try:
         model.eval()
-        for name in ("audio", "text"):
-            program, shapes = _traced(model, name, frames, batch_size)
-            _save(program, shapes, partial / f"{name}{FORMATS[format]}", name, opset)
-        model.config.save_pretrained(partial)
-        facts: dict[str, Any] = {"format": format, "batch_size": batch_size, "frames": frames}
-        facts["logit_scale"] = float(model.logit_scale.detach())
-        (partial / DESCRIPTION).write_text(json.dumps(facts, indent=2) + "\n")
-        folder.mkdir(parents=True, exist_ok=True)
-        # The description goes last: a folder with it is whole.
-        for file in sorted(partial.iterdir(), key=lambda file: file.name == DESCRIPTION):
-            file.replace(folder / file.name)
+        with explained(folder, "the export"):
+            partial.mkdir(parents=True)
+            _write_export(model, partial, frames, format, batch_size, opset)
+            write_text(folder / DESCRIPTION, json.dumps(UNFINISHED), "the export")
+            # The description goes last: until then the folder says that it is not whole.
+            for file in sorted(partial.iterdir(), key=lambda file: file.name == DESCRIPTION):
+                file.replace(folder / file.name)
     finally:
         model.train(training)
         shutil.rmtree(partial, ignore_errors=True)
     return folder
+
+
+def _write_export(
+    model: ClapAfmModel, folder: Path, frames: int, format: str, batch_size: int | None, opset: int
+) -> None:
+    """Both towers, the config, and what they are."""
+    for name in ("audio", "text"):
+        program, shapes = _traced(model, name, frames, batch_size)
+        _save(program, shapes, folder / f"{name}{FORMATS[format]}", name, opset)
+    model.config.save_pretrained(folder)
+    facts: dict[str, Any] = {"format": format, "batch_size": batch_size, "frames": frames}
+    facts["logit_scale"] = float(model.logit_scale.detach())
+    (folder / DESCRIPTION).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
 
 def _check(model: Any, format: str, batch_size: int | None) -> None:
@@ -181,6 +197,8 @@ class ExportedClap(PreTrainedModel):
         if not (folder / DESCRIPTION).is_file():
             raise ValueError(f"{folder} holds no {DESCRIPTION}; expected a folder that `export_clap` wrote.")
         facts = json.loads((folder / DESCRIPTION).read_text())
+        if facts == UNFINISHED:
+            raise ValueError(f"The export in {folder} was stopped before it was whole. Export again.")
         audio, text = (_opened(folder / f"{name}{FORMATS[facts['format']]}", threads) for name in ("audio", "text"))
         return cls(ClapAfmConfig.from_pretrained(folder), audio, text, facts).eval()
 

@@ -22,6 +22,7 @@ from safetensors.torch import save_file
 from torch.nn import functional as F
 
 from ..models.common.results_afm import AfmResult
+from ..models.common.writing_afm import replaced, write_text
 
 ENTAILMENT, NEUTRAL, CONTRADICTION = LABELS = ("entailment", "neutral", "contradiction")
 PREMISES = ("audio", "caption", "both")
@@ -98,7 +99,7 @@ class EntailmentThresholds(AfmResult):
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes them as JSON."""
-        Path(path).write_text(self.to_json(indent=2) + "\n", encoding="utf-8")
+        write_text(path, self.to_json(indent=2) + "\n", "the thresholds")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "EntailmentThresholds":
@@ -164,7 +165,8 @@ class EntailmentProbe:
         """Writes it as a `.safetensors` file."""
         about = {"inputs": self.inputs, "product": self.product, "settings": self.settings}
         tensors = {"weight": self.weight.contiguous(), "bias": self.bias.contiguous()}
-        save_file(tensors, str(path), metadata={"entailment_probe": json.dumps(about)})
+        with replaced(path, "the probe") as unfinished:
+            save_file(tensors, unfinished, metadata={"entailment_probe": json.dumps(about)})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "EntailmentProbe":

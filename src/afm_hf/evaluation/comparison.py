@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..models.common.results_afm import AfmResult
+from ..models.common.writing_afm import AGAIN, write_text
 from .bootstrap import count_of, paired_bootstrap
 from .runner import EvaluationResult, read_predictions, run
 from .task import Failure, Item, Record, Task
@@ -91,7 +92,7 @@ def compare(
         left_out=left_out,
         settings={FIRST: first.settings, SECOND: second.settings, "bootstrap_draws": draws, "seed": seed},
     )
-    (Path(folder) / COMPARISON).write_text(comparison.to_json(indent=1) + "\n", encoding="utf-8")
+    write_text(Path(folder) / COMPARISON, comparison.to_json(indent=1) + "\n", "the comparison", AGAIN)
     return comparison
 
 

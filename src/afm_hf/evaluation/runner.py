@@ -12,6 +12,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from ..models.common.results_afm import AfmResult
+from ..models.common.writing_afm import AGAIN, JsonLines, check_folder, read_json_lines, write_text
 from .bootstrap import bootstrap_interval, count_of
 from .digests import items_digest, weights_digest
 from .task import Failure, Item, Record, Task
@@ -75,6 +76,7 @@ def run(
 
     Raises:
         ValueError: if there are no items, none could be predicted, or the folder holds a run with other settings.
+        WriteError: (an `OSError`) if the folder cannot be written. The same call goes on once it can.
     """
     if not items:
         raise ValueError(f"There is nothing to evaluate in {dataset or 'the dataset'}: no items.")
@@ -93,8 +95,13 @@ def run(
     if rank:
         return None
     result = score(task, items, read_predictions(work), dataset=dataset, draws=draws, seed=seed)
-    (work / RESULT).write_text(result.to_json(indent=1) + "\n", encoding="utf-8")
+    write_result(result, work)
     return result
+
+
+def write_result(result: EvaluationResult, folder: Path) -> None:
+    """Write `result.json`."""
+    write_text(folder / RESULT, result.to_json(indent=1) + "\n", "the result", AGAIN)
 
 
 def score(
@@ -138,57 +145,55 @@ def read_predictions(folder: str | os.PathLike[str]) -> dict[str, Mapping[str, A
     """What a folder of [`run`] holds, by the item's id. A last line that was cut off by a crash does not count."""
     found: dict[str, Mapping[str, Any] | Failure] = {}
     for file in sorted(Path(folder).glob(f"{PREDICTIONS}-*.jsonl")):
-        for line in file.read_text(encoding="utf-8").splitlines():
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError:
-                continue
+        for row in read_json_lines(file):
             found[row["id"]] = Failure(row["failure"]) if "failure" in row else row["prediction"]
     return found
 
 
 def _predict(task: Task, items: Sequence[Item], file: Path, progress: bool) -> None:
     """Write a line for every item as soon as it is predicted."""
-    _mend_last_line(file)
-    with file.open("a", encoding="utf-8") as lines, tqdm(total=len(items), disable=not progress, unit="clip") as bar:
+    with JsonLines(file, "the predictions") as lines, tqdm(total=len(items), disable=not progress, unit="clip") as bar:
         bar.set_description(task.name)
         outcomes = iter(task.predict(items))
         for item in items:
             outcome = next(outcomes)
             what = {"failure": outcome.reason} if isinstance(outcome, Failure) else {"prediction": dict(outcome)}
-            lines.write(json.dumps({"id": item.id, **what}, ensure_ascii=False) + "\n")
-            lines.flush()
+            lines.write({"id": item.id, **what})
             bar.update()
-
-
-def _mend_last_line(file: Path) -> None:
-    """End a line that was cut off, so that the next one stands alone."""
-    if file.exists():
-        content = file.read_bytes()
-        if content and not content.endswith(b"\n"):
-            with file.open("ab") as lines:
-                lines.write(b"\n")
 
 
 def _claim(work: Path, settings: dict[str, Any], overwrite: bool) -> None:
     """Make the folder this run's, or see that it is already."""
-    work.mkdir(parents=True, exist_ok=True)
-    mark = work / SETTINGS
-    written = json.loads(json.dumps(settings))
-    if mark.exists() and not overwrite:
-        before = json.loads(mark.read_text(encoding="utf-8"))
-        differ = sorted(name for name in before.keys() | written.keys() if before.get(name) != written.get(name))
-        if differ:
-            name = differ[0]
+    check_folder(work, "the evaluation")
+    before = _settings_in(work)
+    old = [*work.glob(f"{PREDICTIONS}-*.jsonl"), work / RESULT]
+    if overwrite or before is None:
+        if not overwrite and any(file.exists() and file.stat().st_size for file in old):
             raise ValueError(
-                f"{work} holds an evaluation with other settings ({', '.join(differ)}): {name} was "
-                f"{before.get(name)!r}, now it is {written.get(name)!r}. Choose another folder, or start anew "
-                "(`overwrite=True`, `--overwrite`)."
+                f"{work} holds predictions or a result, but no {SETTINGS} that says what made them. Choose another "
+                "folder, or start anew (`overwrite=True`, `--overwrite`)."
             )
+        for file in old:
+            file.unlink(missing_ok=True)
+        write_text(work / SETTINGS, json.dumps(settings, indent=1) + "\n", "the settings of the evaluation", AGAIN)
         return
-    for file in work.glob(f"{PREDICTIONS}-*.jsonl"):
-        file.unlink()
-    mark.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+    written = json.loads(json.dumps(settings))
+    differ = sorted(name for name in before.keys() | written.keys() if before.get(name) != written.get(name))
+    if differ:
+        name = differ[0]
+        raise ValueError(
+            f"{work} holds an evaluation with other settings ({', '.join(differ)}): {name} was {before.get(name)!r}, "
+            f"now it is {written.get(name)!r}. Choose another folder, or start anew (`overwrite=True`, `--overwrite`)."
+        )
+
+
+def _settings_in(work: Path) -> dict[str, Any] | None:
+    """What made the run that lies there; nothing if there is none, or it was stopped while it began."""
+    try:
+        found = json.loads((work / SETTINGS).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):  # earlier releases could leave an empty file
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _intervals(task: Task, records: Sequence[Record], draws: int, seed: int) -> dict[str, list[float]]:

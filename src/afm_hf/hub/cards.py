@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..models.common.writing_afm import write_text
+
 CARD = "README.md"
 PARITY = (
     "The architecture and the conversion are checked against the authors' code by recorded outputs of full-size models "
@@ -165,7 +167,7 @@ def write_card(model: Any, folder: str | os.PathLike[str], **about: Any) -> Path
     path = Path(folder) / CARD
     if path.exists():
         raise ValueError(f"{path} is there already; a card is never overwritten. Take it away first.")
-    path.write_text(model_card(model, **about), encoding="utf-8")
+    write_text(path, model_card(model, **about), "the model card")
     return path
 
 

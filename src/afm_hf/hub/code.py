@@ -15,6 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from ..models.common.writing_afm import check_folder, explained, write_text
 from .cards import CARD, write_card
 
 SOURCE = Path(__file__).parents[1]
@@ -66,6 +67,7 @@ def save_with_code(
 
     Raises:
         ValueError: if the model is none of these, or there is no processor.
+        WriteError: (an `OSError`) if the folder cannot be written.
     """
     model_type = getattr(getattr(model, "config", None), "model_type", None)
     if model_type not in _AUTO_CLASSES:
@@ -76,10 +78,11 @@ def save_with_code(
         )
     if processor is None or not hasattr(processor, "feature_extractor"):
         raise ValueError(f"A model with code needs its processor, but was given a {type(processor).__name__}.")
-    target = Path(folder)
+    target = check_folder(folder, "the model", sum(weight.nbytes for weight in model.state_dict().values()))
     target.mkdir(parents=True, exist_ok=True)
-    model.save_pretrained(target)
-    processor.save_pretrained(target)
+    with explained(target, "the model"):
+        model.save_pretrained(target)
+        processor.save_pretrained(target)
     classes = {**_AUTO_CLASSES[model_type], "AutoConfig": type(model.config).__name__}
     pipelines = _pipelines(model_type)
     _add(target / "config.json", [], auto_map=_references(classes), custom_pipelines=pipelines)
@@ -90,7 +93,7 @@ def save_with_code(
     named = [*_references({**classes, **reading, **hearing}).values(), *(each["impl"] for each in pipelines.values())]
     files = code_of(reference.split(".")[0] for reference in named)
     for name in files:
-        (target / name).write_text(flattened(name), encoding="utf-8")
+        write_text(target / name, flattened(name), "the model's code")
     if card and not (target / CARD).exists():
         write_card(model, target, with_code=True, repo_id=repo_id or str(folder))
     return files
@@ -196,7 +199,7 @@ def _add(file: Path, within: list[str], **entries: Any) -> None:
     for key in within:
         place = place[key]
     place.update(entries)
-    file.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    write_text(file, json.dumps(content, indent=2, sort_keys=True) + "\n", "the model's configuration")
 
 
 __all__ = ["code_of", "flattened", "push_with_code", "save_with_code", "travelling_files"]

@@ -47,6 +47,11 @@ class ClapEmbedder:
         self.fingerprint = fingerprint(self.model, self.feature_extractor, self.tokenizer)
         self.model.to(place)
 
+    @property
+    def width(self) -> int:
+        """Numbers of an embedding."""
+        return int(self.model.config.projection_dim)
+
     @torch.no_grad()
     def embed_text(self, texts: Sequence[str]) -> Embeddings:
         """Embeddings of texts, float32 `(texts, dim)`, L2-normalised.

@@ -8,12 +8,13 @@ import os
 import shutil
 import time
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..models.common.writing_afm import WriteError, check_file
 from ..pipelines.audio_files import FileState, find_audio, in_batches, read_batches
 from .embedder import ClapEmbedder, Embeddings
 from .index import AudioIndex, Hit, IndexMismatchError, check_output
@@ -60,11 +61,15 @@ def embed_files(
         IndexMismatchError: the output, or unfinished work, was made by another model or with another truncation.
         ValueError: there is no audio file, none can be used, or a setting makes no sense.
         ImportError: pyarrow is missing, for Parquet.
+        WriteError: (an `OSError`) the output cannot be written. The same call goes on once it can.
     """
-    check_output(output)
+    suffix = check_output(output)
+    check_file(output, "the index", make_folder=True)
     files = find_audio(paths)
     if not files:
         raise ValueError("There are no audio files in what was given.")
+    if suffix == ".parquet":
+        _check_names(files)
     batches = in_batches(files, batch_size)
     embedder = model if isinstance(model, ClapEmbedder) else ClapEmbedder(model, device)
     job: dict[str, Any] = {
@@ -72,12 +77,13 @@ def embed_files(
         "fingerprint": embedder.fingerprint,
         "settings": {"truncation": truncation},
     }
-    work = _UnfinishedWork(Path(output), job, checkpoint_s)
+    work = _UnfinishedWork(Path(output), job, embedder.width, checkpoint_s)
     if overwrite:
         work.discard()
     else:
         work.load_finished(Path(output))
         work.load()
+    work.check_space(files)
     failures = _embed_missing(work, batches, embedder, truncation, num_workers, progress)
     done = [path for path in files if path in work.done]
     if not done:
@@ -88,6 +94,17 @@ def embed_files(
     index.save(output)
     work.discard_folder()
     return index
+
+
+def _check_names(files: Sequence[str]) -> None:
+    """Raise `ValueError` if Parquet, whose texts are UTF-8, cannot hold the name of a file."""
+    for path in files:
+        try:
+            path.encode("utf-8")
+        except UnicodeEncodeError:
+            raise ValueError(
+                f"Parquet cannot hold the name {path!r}, which is no UTF-8. Rename it, or write a .safetensors file."
+            ) from None
 
 
 def _embed_missing(
@@ -131,12 +148,21 @@ class _UnfinishedWork:
     """What is embedded so far, in memory and, as chunks, in the folder `<output>.partial`.
 
     A chunk appears whole or not at all. A run only adds chunks; of two that hold one file the later counts.
+
+    Args:
+        output: the finished index.
+        job: what made it.
+        width: numbers of an embedding.
+        checkpoint_s: seconds between two savings.
     """
 
-    def __init__(self, output: Path, job: dict[str, Any], checkpoint_s: float) -> None:
+    def __init__(self, output: Path, job: dict[str, Any], width: int, checkpoint_s: float) -> None:
         self.output = output
         self.folder = output.with_name(output.name + ".partial")
+        if self.folder.exists() and not self.folder.is_dir():
+            raise WriteError(f"Unfinished work is kept in the folder {self.folder}, but that is a file. Move it away.")
         self.job = job
+        self.width = width
         self.checkpoint_s = checkpoint_s
         self.done: dict[str, tuple[FileState, Embeddings]] = {}
         self._unsaved: list[str] = []
@@ -169,6 +195,13 @@ class _UnfinishedWork:
                 f"{self.job['settings']}). Write to another output, or start anew with --overwrite (`overwrite=True`)."
             )
         self.done.update((file.path, (file, row)) for file, row in zip(index.files, index.embeddings, strict=True))
+
+    def check_space(self, files: Sequence[str]) -> None:
+        """Raise `WriteError` if there is not enough room for the index, and for what is not saved yet beside it."""
+        row = 4 * self.width + 32  # bytes, with size and time of the file
+        unsaved = [path for path in files if path not in self.done]
+        needed = sum(row + len(os.fsencode(path)) for path in (*files, *unsaved))
+        check_file(self.output, "the index", needed, make_folder=True)
 
     def holds(self, path: str) -> bool:
         """Whether a file is embedded as it is now. If it has changed or is gone, it is forgotten."""

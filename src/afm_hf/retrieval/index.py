@@ -10,12 +10,14 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from ..models.common.writing_afm import AGAIN, replaced
 from ..pipelines.audio_files import FileState
 from .embedder import ClapEmbedder, Embeddings
 
 INDEX_VERSION = 1
+_LONG_VERSION = 2  # of a safetensors file whose header could not hold all paths
 _METADATA = "afm_hf"  # safetensors writes several keys in no fixed order; one holds everything, as JSON
-_HEADER_LIMIT = 90_000_000  # safetensors refuses headers above 100 MB
+_HEADER_LIMIT = 99_000_000  # safetensors refuses to read headers above 100 MB, and writes them all the same
 
 
 class IndexMismatchError(ValueError):
@@ -109,18 +111,13 @@ class AudioIndex:
         """Write the index to `*.safetensors` or `*.parquet`, whole or not at all.
 
         Raises:
-            ValueError: the name ends otherwise, or a safetensors header cannot hold that many paths.
+            ValueError: the name ends otherwise.
             ImportError: pyarrow is missing, for Parquet.
+            WriteError: (an `OSError`) it cannot be written.
         """
-        target = Path(path)
-        write = _write_parquet if check_output(target) == ".parquet" else _write_safetensors
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-        try:
-            write(self, temporary)
-            os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write = _write_parquet if check_output(path) == ".parquet" else _write_safetensors
+        with replaced(path, "the index", AGAIN) as unfinished:
+            write(self, unfinished)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "AudioIndex":
@@ -136,10 +133,10 @@ class AudioIndex:
         if not source.is_file():
             raise FileNotFoundError(f"There is no index {source}. Make one with `afm-hf embed DIR --output {source}`.")
         embeddings, files, metadata = (_read_parquet if suffix == ".parquet" else _read_safetensors)(source)
-        if metadata.get("version") != INDEX_VERSION:
+        if metadata.get("version") not in (INDEX_VERSION, _LONG_VERSION):
             raise ValueError(
-                f"{source} is an index of version {metadata.get('version')}; this release reads version "
-                f"{INDEX_VERSION}. Update afm-hf, or make the index anew."
+                f"{source} is an index of version {metadata.get('version')}; this release reads the versions "
+                f"{INDEX_VERSION} and {_LONG_VERSION}. Update afm-hf, or make the index anew."
             )
         kept = {name: metadata[name] for name in ("model", "fingerprint", "settings", "failures")}
         return cls(embeddings, [FileState(*file) for file in files], **kept)
@@ -173,17 +170,24 @@ def _pyarrow() -> Any:
 
 
 def _write_safetensors(index: AudioIndex, path: Path) -> None:
-    metadata = json.dumps({**index._metadata(), "files": [list(asdict(file).values()) for file in index.files]})
-    if len(metadata) > _HEADER_LIMIT:
-        raise ValueError(f"{len(index)} paths are too many for a safetensors header (100 MB). Write a .parquet file.")
-    save_file({"embeddings": np.ascontiguousarray(index.embeddings)}, path, metadata={_METADATA: metadata})
+    """The header says everything about the files, as JSON; where that is too long for it, a tensor of bytes does."""
+    tensors = {"embeddings": np.ascontiguousarray(index.embeddings)}
+    about = {**index._metadata(), "files": [list(asdict(file).values()) for file in index.files]}
+    text = json.dumps(about)
+    within = len(text) + text.count('"') + text.count("\\")  # a text in JSON has a backslash before each of these
+    if within > _HEADER_LIMIT:
+        tensors[_METADATA] = np.frombuffer(text.encode("ascii"), np.uint8)
+        text = json.dumps({"version": _LONG_VERSION})
+    save_file(tensors, path, metadata={_METADATA: text})
 
 
 def _read_safetensors(path: Path) -> tuple[Embeddings, list[Any], dict[str, Any]]:
     try:
         with safe_open(path, "np") as file:
             metadata = json.loads((file.metadata() or {})[_METADATA])
-            return file.get_tensor("embeddings"), metadata["files"], metadata
+            if metadata.get("version") == _LONG_VERSION:
+                metadata = {**json.loads(file.get_tensor(_METADATA).tobytes()), **metadata}
+            return file.get_tensor("embeddings"), metadata.get("files", []), metadata
     except (SafetensorError, KeyError, json.JSONDecodeError) as error:
         raise ValueError(f"{path} is not an index of afm-hf, or is damaged ({error}).") from error
 

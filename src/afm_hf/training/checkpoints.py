@@ -18,6 +18,8 @@ from torch import distributed
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.utils import logging
 
+from ..models.common.writing_afm import AGAIN, check_folder, explained, sync_folder, write_text
+
 logger = logging.get_logger(__name__)
 
 MARKER = "complete.json"
@@ -38,15 +40,10 @@ def mark_complete(checkpoint: str | Path) -> None:
     files = {name: _describe(folder / name, sync=True) for name in _file_names(folder)} if folder.is_dir() else {}
     if not files:
         raise ValueError(f"There is no checkpoint in {folder}.")
-    draft = folder / f"{MARKER}.tmp"
-    with draft.open("w", encoding="utf-8") as file:
-        json.dump({"format": FORMAT, "files": files}, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    _sync_folder(folder)
-    os.replace(draft, folder / MARKER)
-    _sync_folder(folder)
-    _sync_folder(folder.parent)
+    sync_folder(folder)
+    text = json.dumps({"format": FORMAT, "files": files}, indent=1)
+    write_text(folder / MARKER, text, "the mark of a complete checkpoint", AGAIN)
+    sync_folder(folder.parent)
 
 
 def why_incomplete(checkpoint: str | Path) -> str | None:
@@ -101,7 +98,13 @@ def train_or_resume(trainer: Any) -> None:
 
     Args:
         trainer (`Trainer`): With [`CompleteCheckpoints`] among its callbacks.
+
+    Raises:
+        WriteError: (an `OSError`) checkpoints cannot be written. The same call goes on once they can.
     """
+    if trainer.args.should_save:
+        weights = (weight for weight in trainer.model.parameters() if weight.requires_grad)
+        check_folder(trainer.args.output_dir, "the training", sum(weight.nbytes for weight in weights))
     checkpoint = newest_complete_checkpoint(trainer.args.output_dir)
     if checkpoint is not None:
         state = TrainerState.load_from_json(str(Path(checkpoint) / "trainer_state.json"))
@@ -111,7 +114,8 @@ def train_or_resume(trainer: Any) -> None:
             trainer._load_from_checkpoint(checkpoint)
             trainer.state = state
             return
-    trainer.train(resume_from_checkpoint=checkpoint)
+    with explained(trainer.args.output_dir, "a checkpoint", AGAIN, only_full=True):
+        trainer.train(resume_from_checkpoint=checkpoint)
 
 
 def _finish_deleting(trainer: Any, newest: Path, best: str | None) -> None:
@@ -188,9 +192,8 @@ def _checkpoints(output_dir: Path) -> list[Path]:
 
 def _file_names(folder: Path) -> list[str]:
     """Files below `folder`, as they are named in a marker."""
-    own = (MARKER, f"{MARKER}.tmp")
     files = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    return sorted(name for name in files if name not in own)
+    return sorted(name for name in files if name != MARKER and not name.startswith(f".{MARKER}."))
 
 
 def _describe(path: Path, sync: bool = False) -> dict[str, Any]:
@@ -202,20 +205,6 @@ def _describe(path: Path, sync: bool = False) -> dict[str, Any]:
         while block := file.read(1 << 20):
             digest.update(block)
         return {"size": file.tell(), "sha256": digest.hexdigest()}
-
-
-def _sync_folder(folder: Path) -> None:
-    """Names of new files survive a power cut only after this; not every system lets folders be opened."""
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(handle)
-    except OSError:
-        pass
-    finally:
-        os.close(handle)
 
 
 __all__ = ["CompleteCheckpoints", "mark_complete", "newest_complete_checkpoint", "train_or_resume", "why_incomplete"]

@@ -10,7 +10,6 @@ import dataclasses
 import hashlib
 import json
 import os
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,6 +18,7 @@ from safetensors.torch import save_file
 
 from ...models.common.results_afm import AfmResult
 from ...models.common.text_side_afm import adapter_switches, text_side_tensors
+from ...models.common.writing_afm import replaced
 
 KINDS = ("tokens", "embedding")
 POSITIONS = ("before", "after")
@@ -100,15 +100,14 @@ class DomainVector(AfmResult):
 
         Args:
             path (`str` or `os.PathLike`): The file; an existing one is replaced.
+
+        Raises:
+            WriteError: (an `OSError`) it cannot be written.
         """
         about = {name: value for name, value in self.to_dict().items() if name != "tensor"}
         metadata = {METADATA: json.dumps({"version": VERSION, **about}, sort_keys=True, default=str)}
-        unfinished = f"{os.fspath(path)}.{os.getpid()}.part"  # never leave half a file under the name
-        try:
+        with replaced(path, "the domain vector") as unfinished:
             save_file({TENSOR: self.tensor.contiguous()}, unfinished, metadata)
-            os.replace(unfinished, path)
-        finally:
-            Path(unfinished).unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "DomainVector":

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
 
+from ...models.common.writing_afm import check_folder, write_text
 from ..paper.reported import reported
 from ..runner import RESULT, EvaluationResult
 from .blocks import Block, Code, Fold, Heading, Plot, Table, Text, as_html, as_markdown
@@ -76,19 +77,20 @@ def write_report(
 
     Raises:
         ValueError: there are no results.
+        WriteError: (an `OSError`) the folder cannot be written.
     """
     if not results:
         raise ValueError("There are no results to report.")
     blocks = _blocks(results, title, introduction)
     out = Path(folder)
     plots = out / "report"
-    plots.mkdir(parents=True, exist_ok=True)
-    for old in plots.glob("*.svg"):
+    pictures = {plots / f"{plot.name}.svg": plot.svg + "\n" for plot in _plots(blocks)}
+    pages = {out / "report.md": as_markdown(blocks, plots.name), out / "report.html": as_html(blocks, title)}
+    check_folder(plots, "the report", sum(map(len, (pictures | pages).values())))
+    for old in set(plots.glob("*.svg")) - pictures.keys():
         old.unlink()
-    for plot in _plots(blocks):
-        (plots / f"{plot.name}.svg").write_text(plot.svg + "\n", encoding="utf-8")
-    (out / "report.md").write_text(as_markdown(blocks, plots.name), encoding="utf-8")
-    (out / "report.html").write_text(as_html(blocks, title), encoding="utf-8")
+    for path, text in (pictures | pages).items():
+        write_text(path, text, "the report")
     return out / "report.html"
 
 

@@ -14,8 +14,9 @@ from typing import Any
 
 from ...data.folders import METADATA
 from ...hub.loading import check_model
+from ...models.common.writing_afm import WriteError, check_folder
 from ..datasets import OWN, load_items
-from ..runner import RESULT, EvaluationResult, read_predictions, run
+from ..runner import EvaluationResult, read_predictions, run, write_result
 from ..task import Failure, Item, Record, Task
 from .catalogue import SUITE, Figures, SuiteTask
 from .items import labelled
@@ -76,9 +77,11 @@ def run_suite(
 
     Raises:
         ValueError: an unknown task, no labels, or no task could be done.
+        WriteError: (an `OSError`) the folder cannot be written. The same call goes on once it can.
     """
     from ...hub.bundled import bundled_audio
 
+    check_folder(folder, "the suite")
     chosen = list(dict.fromkeys(SUITE if tasks is None else tasks))
     unknown = sorted({*chosen, *(models or {})} - set(SUITE))
     if unknown:
@@ -102,6 +105,8 @@ def run_suite(
         try:
             pipe = _pipeline(entry, (models or {}).get(each, entry.model), device)
             result = _run_one(entry, pipe, items, Path(folder) / each, name, batch_size, options)
+        except WriteError:  # of no task: the others could not be written either
+            raise
         except (ValueError, ImportError, OSError) as error:
             if int(os.environ.get("WORLD_SIZE", "1")) > 1:
                 raise  # the other processes wait for this one: they have to end, too
@@ -111,7 +116,7 @@ def run_suite(
             result.task = each
             if command:
                 result.details["command"] = command
-            (Path(folder) / each / RESULT).write_text(result.to_json(indent=1) + "\n", encoding="utf-8")
+            write_result(result, Path(folder) / each)
             found.results.append(result)
     if len(found.skipped) == len(chosen):
         first = next(iter(found.skipped.items()))

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from ...models.clap_afm.modeling_clap_afm import ClapAfmForAudioClassification
+from ...models.common.writing_afm import AGAIN, check_folder, explained
 from ...pipelines.audio_files import in_batches, read_batches
 from ...training.collators import LabelCollator
 from ..digests import items_digest, weights_digest
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from transformers import TrainingArguments
 
 WEIGHTS = "model.safetensors"
+HALF = ".half-"  # begins the names of folders that are not whole yet
 
 
 class FineTuneTask(LinearProbeTask):
@@ -125,14 +127,25 @@ class FineTuneTask(LinearProbeTask):
             return self._train(training, fold)
         kept = self.folder / f"fold-{fold}-{self._digest(training)}"
         if not (kept / WEIGHTS).is_file():
-            made = self._train(training, fold)
-            self.folder.mkdir(parents=True, exist_ok=True)
-            half = Path(tempfile.mkdtemp(prefix=".half-", dir=self.folder))
-            made.save_pretrained(half)
-            self.pipe.feature_extractor.save_pretrained(half)
-            shutil.rmtree(kept, ignore_errors=True)
-            half.rename(kept)  # whole or not there
+            weights = self.pipe.model.audio_model.parameters()
+            check_folder(self.folder, "the classifier", sum(weight.nbytes for weight in weights))
+            self._keep(self._train(training, fold), kept)
         return ClapAfmForAudioClassification.from_pretrained(kept)
+
+    def _keep(self, classifier: ClapAfmForAudioClassification, kept: Path) -> None:
+        """Save it whole or not at all."""
+        for half in kept.parent.glob(f"{HALF}*"):  # of a run that was killed just then
+            shutil.rmtree(half, ignore_errors=True)
+        with explained(kept, "the classifier", AGAIN):
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            half = Path(tempfile.mkdtemp(prefix=HALF, dir=kept.parent))
+            try:
+                classifier.save_pretrained(half)
+                self.pipe.feature_extractor.save_pretrained(half)
+                shutil.rmtree(kept, ignore_errors=True)
+                half.rename(kept)
+            finally:
+                shutil.rmtree(half, ignore_errors=True)
 
     def _train(self, items: Sequence[Item], fold: str) -> ClapAfmForAudioClassification:
         from transformers import PrinterCallback, Trainer, set_seed
