@@ -15,7 +15,7 @@ from .losses import ContrastiveLoss
 
 class LogitScaleClamp(TrainerCallback):
     """
-    Keeps what similarities are multiplied by at or below a limit, after every step of the optimiser.
+    Keeps what similarities are multiplied by at or below a limit, after every step of the optimiser, if it learns.
 
     Args:
         maximum (`float`, *optional*, defaults to 100.0): The limit of `exp(logit_scale)`, that of the CLAP papers.
@@ -34,7 +34,8 @@ class LogitScaleClamp(TrainerCallback):
     ) -> None:
         with torch.no_grad():
             for name, parameter in model.named_parameters():
-                if name.rpartition(".")[2] == "logit_scale":
+                # One that is not trained is not saved with an adapter, and must stay as it is in the base model.
+                if name.rpartition(".")[2] == "logit_scale" and parameter.requires_grad:
                     parameter.clamp_(max=math.log(self.maximum))
 
 

@@ -19,6 +19,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling, SequenceCl
 from transformers.processing_utils import Unpack
 from transformers.utils import ModelOutput, TransformersKwargs, can_return_tuple
 
+from ..common.batch_norms_afm import StillBatchNorms
 from ..common.modeling_afm_common import AfmProjection, AfmProjectionLinear, average_windows, flatten_windows
 from ..encoders.modeling_afm_encoders import build_audio_encoder
 from .configuration_clap_afm import ClapAfmAudioConfig, ClapAfmConfig, ClapAfmTextConfig
@@ -96,7 +97,7 @@ def contrastive_loss(logits_per_audio: torch.Tensor) -> torch.Tensor:
     return (F.cross_entropy(logits_per_audio, target) + F.cross_entropy(logits_per_audio.t(), target)) / 2
 
 
-class ClapAfmPreTrainedModel(PreTrainedModel):
+class ClapAfmPreTrainedModel(StillBatchNorms, PreTrainedModel):
     config: ClapAfmConfig
     base_model_prefix = "clap"
     input_modalities: tuple[str, ...] = ("audio", "text")

@@ -17,6 +17,7 @@ from transformers.utils import ModelOutput, TransformersKwargs
 from transformers.utils.generic import merge_with_config_defaults
 from transformers.utils.output_capturing import capture_outputs
 
+from ..common.batch_norms_afm import StillBatchNorms
 from ..common.modeling_afm_common import MelBatchNorm, SpecAugment, check_log_mel
 from .configuration_afm_cnn14 import AfmCnn14Config
 
@@ -62,7 +63,7 @@ class AfmCnn14Block(GradientCheckpointingLayer):
         return self.dropout(hidden_states)
 
 
-class AfmCnn14PreTrainedModel(PreTrainedModel):
+class AfmCnn14PreTrainedModel(StillBatchNorms, PreTrainedModel):
     config: AfmCnn14Config
     base_model_prefix = "encoder"
     main_input_name = "input_features"

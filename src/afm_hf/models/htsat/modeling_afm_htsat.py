@@ -21,6 +21,7 @@ from transformers.utils import ModelOutput, TransformersKwargs
 from transformers.utils.generic import merge_with_config_defaults
 from transformers.utils.output_capturing import capture_outputs
 
+from ..common.batch_norms_afm import StillBatchNorms
 from ..common.modeling_afm_common import MelBatchNorm, SpecAugment, check_log_mel
 from .configuration_afm_htsat import AfmHtsatConfig
 
@@ -290,7 +291,7 @@ class AfmHtsatPatchEmbedding(nn.Module):
         return self.norm(patches.flatten(2).transpose(1, 2))  # -> (batch, 4096, 96)
 
 
-class AfmHtsatPreTrainedModel(PreTrainedModel):
+class AfmHtsatPreTrainedModel(StillBatchNorms, PreTrainedModel):
     config: AfmHtsatConfig
     base_model_prefix = "encoder"
     main_input_name = "input_features"

@@ -20,6 +20,7 @@ from transformers.modeling_outputs import ModelOutput
 from transformers.processing_utils import Unpack
 from transformers.utils import TransformersKwargs, can_return_tuple
 
+from ..common.batch_norms_afm import StillBatchNorms
 from ..common.modeling_afm_common import AfmProjectionLinear, AfmTransformerMapper
 from ..encoders.modeling_afm_encoders import build_audio_encoder
 from .configuration_afm_prefix_lm import AfmPrefixLMConfig
@@ -65,7 +66,7 @@ class AfmPrefixLMOutput(ModelOutput):
     audio_hidden_states: torch.Tensor | None = None
 
 
-class AfmPrefixLMPreTrainedModel(PreTrainedModel):
+class AfmPrefixLMPreTrainedModel(StillBatchNorms, PreTrainedModel):
     config: AfmPrefixLMConfig
     base_model_prefix = "model"
     main_input_name = "input_ids"

@@ -13,10 +13,11 @@ from transformers import AutoModel, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.utils import can_return_tuple
 
+from ..common.batch_norms_afm import StillBatchNorms
 from .configuration_afm_speech_encoder import AfmSpeechEncoderConfig
 
 
-class AfmSpeechEncoderModel(PreTrainedModel):
+class AfmSpeechEncoderModel(StillBatchNorms, PreTrainedModel):
     """Wav2Vec2, HuBERT, WavLM, ... up to one layer."""
 
     config: AfmSpeechEncoderConfig
