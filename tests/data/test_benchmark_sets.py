@@ -15,6 +15,7 @@ from afm_hf.data import (
     NAMED_CLIPS,
     audioset_labels,
     named_labels,
+    read_audiocaps,
     read_audioset,
     read_clotho_aqa,
     read_dcase17,
@@ -119,6 +120,21 @@ def test_dcase17_joins_the_labels_of_a_clip(tmp_path):
         read_dcase17(tmp_path)
 
 
+def test_two_labels_of_dcase17_have_a_comma_of_their_own(tmp_path):
+    said = ["Air horn, truck horn", "Fire engine, fire truck (siren),Car, Bus", "Car,Air horn, truck horn"]
+    lines = [f"abcdefghij{i}_0.000_10.000.wav\t0.000\t10.000\t{label}" for i, label in enumerate(said)]
+    table = tmp_path / "groundtruth_weak_label_evaluation_set.csv"
+    table.write_text("\n".join(lines) + "\n")
+    assert read_dcase17(tmp_path, check="none")[0]["labels"][:] == [
+        ["air horn, truck horn"],
+        ["fire engine, fire truck (siren)", "car", "bus"],
+        ["car", "air horn, truck horn"],
+    ]
+    table.write_text(lines[0].replace("Air horn", "Dog"))
+    with pytest.raises(ValueError, match=r"evaluation_set\.csv:1: 'dog' is none of the 17 labels"):
+        read_dcase17(tmp_path, check="none")
+
+
 @pytest.fixture
 def audioset(tmp_path):
     lines = ["# Segments csv created Sun Mar  5 10:54:31 2017", "# num_ytids=2", "# YTID, start_seconds, ..."]
@@ -189,11 +205,26 @@ def test_speech_commands_by_lists_and_as_the_test_set(tmp_path):
     assert read_speech_commands(tmp_path, classes=12)[0]["label"][:] == ["yes", "unknown"]
     assert read_speech_commands(tmp_path, "train")[0]["source"][:] == names[2:]
     write_clip(tmp_path / "t" / "_silence_" / "0.wav"), write_clip(tmp_path / "t" / "_unknown_" / "1.wav")
+    write_clip(tmp_path / "t" / "_silence_" / "._0.wav")  # left by macOS
     assert read_speech_commands(tmp_path / "t", classes=12)[0]["label"][:] == ["silence", "unknown"]
+    with pytest.raises(ValueError, match=r"is the official test set of 12 classes.*not the part 'test' of 35 classes"):
+        read_speech_commands(tmp_path / "t")
     with pytest.raises(ValueError, match="is the official test set"):
         read_speech_commands(tmp_path / "t", "train")
     with pytest.raises(ValueError, match="`classes` is 10; expected 12 or 35"):
         read_speech_commands(tmp_path, classes=10)
+
+
+def test_own_folders_beside_the_lists_of_speech_commands_are_no_words(tmp_path):
+    words = ["yes/a.wav", "yes/b.wav", "no/a.wav", "no/b.wav"]
+    for name in [*words, "_background_noise_/hum.wav", "_silence_/1.wav", "_unknown_/2.wav", ".Trash/yes.wav"]:
+        write_clip(tmp_path / name)
+    (tmp_path / "testing_list.txt").write_text("\ufeffno/a.wav\r\n", encoding="utf-8")
+    (tmp_path / "validation_list.txt").write_text("yes/a.wav\n")
+    data, report = read_speech_commands(tmp_path, "test", classes=12)
+    assert data["source"][:] == ["no/a.wav"] and "_silence_ and _unknown_ are in no official list" in str(report)
+    for classes in (12, 35):
+        assert read_speech_commands(tmp_path, "train", classes)[0]["source"][:] == ["no/b.wav", "yes/b.wav"]
 
 
 def test_vocalsound_finds_the_clips_of_absolute_paths(tmp_path):
@@ -205,6 +236,42 @@ def test_vocalsound_finds_the_clips_of_absolute_paths(tmp_path):
     (tmp_path / "datafiles" / "te.json").write_text(json.dumps({"data": [{"wav": "x.wav"}]}))
     with pytest.raises(ValueError, match=r"te\.json:1 names 'x.wav'; expected a name as"):
         read_vocalsound(tmp_path)
+
+
+def test_a_recording_in_two_rates_is_read_once_at_the_higher(tmp_path):
+    (tmp_path / "datafiles").mkdir()
+    names = ["f0001_0_cough.wav", "f0002_0_sigh.wav"]
+    rows = [{"wav": f"/x/audio_16k/{name}", "labels": "/m/1"} for name in names]
+    (tmp_path / "datafiles" / "te.json").write_text(json.dumps({"data": rows}))
+    low, high = tmp_path / "audio_16k", tmp_path / "data_44k"
+    for name in names:
+        write_clip(low / name, rate=16000), write_clip(high / name, rate=44100)
+    data, report = read_vocalsound(tmp_path)
+    assert paths(data) == [str(high / name) for name in names] and report.skipped == 0
+    assert "data_44k/f0001_0_cough.wav and not audio_16k/f0001_0_cough.wav (2 rows)" in str(report)
+    assert paths(read_vocalsound(tmp_path, audio_dir=low)[0]) == [str(low / name) for name in names]
+    (high / names[0]).write_bytes(b"damaged")  # then the other copy serves
+    assert paths(read_vocalsound(tmp_path)[0]) == [str(low / names[0]), str(high / names[1])]
+
+
+def test_copies_of_a_whole_data_set_are_read_once(tmp_path):
+    for path in NAMES["ravdess"]:
+        write_clip(tmp_path / path), write_clip(tmp_path / "audio_speech_actors_01-24" / path)
+    data, report = read_named_clips("ravdess", tmp_path)
+    assert len(data) == len(NAMES["ravdess"]) and f"({len(data)} rows)" in str(report.notes[0])
+    write_csv(tmp_path / "test.csv", "audiocap_id,youtube_id,start_time,caption", ["1", "abcdefghijk", "30", "A dog."])
+    write_clip(tmp_path / "wav_16k" / "Yabcdefghijk.wav", rate=16000)
+    best = write_clip(tmp_path / "wav_32k" / "Yabcdefghijk.wav", rate=32000)
+    assert paths(read_audiocaps(tmp_path, "test")[0]) == [str(best)]
+
+
+def test_a_data_set_in_the_waste_is_not_found(tmp_path):
+    row = ["5-2-A-21.wav", "5", "21", "sneezing", "F", "2", "A"]
+    for place in (".Trash", "ESC-50-master"):
+        write_csv(tmp_path / place / "meta" / "esc50.csv", "filename,fold,target,category,esc10,src_file,take", row)
+        write_clip(tmp_path / place / "audio" / row[0])
+    data, _ = read_esc50_actions(tmp_path)
+    assert paths(data) == [str(tmp_path / "ESC-50-master" / "audio" / row[0])]
 
 
 def test_esc50_actions_are_ten_classes(tmp_path):

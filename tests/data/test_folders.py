@@ -119,8 +119,8 @@ def test_labels_choices_and_folds_have_their_types(tmp_path):
 
 def test_lists_of_captions_in_a_csv(tmp_path):
     write_clip(tmp_path / "a.wav")
-    (tmp_path / "metadata.csv").write_text('file_name,captions\na.wav,"[\'It\'\'s\', ""b, c""]"\n')
-    assert read_audio_folder(tmp_path)[0][0]["captions"] == ["Its", "b, c"]
+    (tmp_path / "metadata.csv").write_text('file_name,captions\na.wav,"[""It\'s"", \'b, c\']"\n')
+    assert read_audio_folder(tmp_path)[0][0]["captions"] == ["It's", "b, c"]
     (tmp_path / "metadata.csv").write_text("file_name,captions\na.wav,\"[__import__('os').getcwd()]\"\n")
     with pytest.raises(ValueError, match=r"metadata\.csv:2.*starts as a list"):
         read_audio_folder(tmp_path)
@@ -140,7 +140,7 @@ def test_whatever_is_no_audio_goes_into_the_report(folder, name, check):
     [
         ("name,caption\na.wav,x\n", "expected the clips' names in one of file_name"),
         ("file_name,caption\na.wav,x,y\n", r"metadata\.csv:2 has 3 values.*2 columns"),
-        ("file_name,caption\na.wav, \n", r"(?s)None of the 1 rows.*no text in caption"),
+        ("file_name,caption\na.wav, \n", r"(?s)None of the 1 rows.*has a text to learn.*no text in caption"),
         ("file_name,labels\na.wav,[rain\n", r"metadata\.csv:2: `labels` starts as a list but is none"),
         ("file_name,fold\na.wav,first\n", r"metadata\.csv:2: `fold` is 'first'; expected a whole number"),
         ("file_name,file_name\na.wav,x\n", "two columns of one name"),
@@ -158,7 +158,9 @@ def test_wrong_tables_are_explained(tmp_path, content, message):
 
 def test_wrong_folders_are_explained(tmp_path):
     write_clip(tmp_path / "train" / "a.wav")
-    with pytest.raises(ValueError, match=r"no metadata\.csv or metadata\.jsonl.*read_label_folders"):
+    with pytest.raises(
+        ValueError, match=r"no metadata\.csv or metadata\.jsonl.*read_label_folders.*parts of a data set"
+    ):
         read_audio_folder(tmp_path)
     (tmp_path / "train" / "metadata.csv").write_text("file_name\na.wav\n")
     with pytest.raises(ValueError, match="There is one in each of train"):

@@ -4,14 +4,15 @@ from .audiocaps import read_audiocaps
 from .clotho import read_clotho
 from .clotho_aqa import read_clotho_aqa
 from .entailment import read_entailment
-from .folders import read_audio_folder, read_label_folders, read_table
+from .folders import read_audio_folder, read_table
+from .label_folders import read_label_folders
 from .label_sets import fsd50k_labels, read_esc50, read_fsd50k, read_urbansound8k
 from .listed_clips import read_esc50_actions, read_nsynth, read_speech_commands, read_tut2017, read_vocalsound
 from .macs import read_macs
 from .mmau import read_mmau
 from .named_clips import NAMED_CLIPS, named_labels, read_named_clips
 from .questions import read_differences, read_reasonaqa
-from .report import BadAudio, ReadReport
+from .report import BadAudio, Note, ReadReport
 from .tagged_clips import audioset_labels, read_audioset, read_dcase17
 from .templates import PromptSampler, load_templates, template_names
 from .wavtext5k import read_wavtext5k
@@ -19,6 +20,7 @@ from .wavtext5k import read_wavtext5k
 __all__ = [
     "NAMED_CLIPS",
     "BadAudio",
+    "Note",
     "PromptSampler",
     "ReadReport",
     "audioset_labels",

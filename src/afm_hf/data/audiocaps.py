@@ -64,5 +64,5 @@ def read_audiocaps(
             columns = {"captions": [row.needed("caption") for row in rows], "youtube_id": video, "start_time": start}
             yield Example(rows[0].source, names, columns=columns)
 
-    source = Source(table.name, ["captions", "youtube_id", "start_time"], examples, AUDIOCAPS)
+    source = Source(table.name, ["captions", "youtube_id", "start_time"], examples, AUDIOCAPS, unique_names=True)
     return build(source, Path(audio_dir or root), check, streaming, num_threads)

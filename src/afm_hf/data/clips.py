@@ -2,8 +2,8 @@
 Finds the clips that an official file names, on disks where they lie otherwise, and checks them.
 
 A clip is found where the file says, or else by its name anywhere below the folder. Two files of one name are told
-apart by the folders that the official file names; if those do not decide, the clip counts as missing. A clip of the
-training part never stands in for one of the test part.
+apart by the folders that the official file names; if those do not decide, the clip counts as missing, unless names of
+that data set say which recording it is. A clip of the training part never stands in for one of the test part.
 """
 
 import os
@@ -12,23 +12,37 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import soundfile
 from tqdm.auto import tqdm
 
+from ..audio.audio_folders import AUDIO_SUFFIXES, audio_below
 from ..audio.audio_loading import AudioDecodeError, load_audio
+from .copies import best_copy
+from .report import Note
 
 CHECKS = ("none", "exists", "header", "decode")
-EXTENSIONS = (
-    *(".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".au", ".w64", ".caf"),
-    *(".m4a", ".mp4", ".aac", ".webm", ".mka"),
-)
-
 _PARTS = {
     **dict.fromkeys(("train", "training", "dev", "development"), "train"),
     **dict.fromkeys(("val", "valid", "validation"), "validation"),
     **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
 }
+
+
+class Found(NamedTuple):
+    """
+    Where a clip is.
+
+    Attributes:
+        path: Its file; None if there is none.
+        reason: Why there is none.
+        note: What the report has to say about the place, if anything.
+    """
+
+    path: Path | None
+    reason: str = ""
+    note: Note | None = None
 
 
 class ClipFolder:
@@ -39,33 +53,33 @@ class ClipFolder:
         root: The folder.
         check: How far a clip is looked at: `"none"` not at all, `"exists"` whether there is a file, `"header"` whether
             it starts as audio and promises samples, `"decode"` whether all of it can be decoded.
+        unique_names: Whether two files of one name are one recording, in two formats or rates.
 
     Raises:
         ValueError: for another `check`, or if there is no such folder (except with `"none"`).
     """
 
-    def __init__(self, root: Path, check: str) -> None:
+    def __init__(self, root: Path, check: str, unique_names: bool = False) -> None:
         if check not in CHECKS:
             raise ValueError(f"`check` is {check!r}; expected one of {', '.join(map(repr, CHECKS))}.")
         if check != "none" and not root.is_dir():
             raise ValueError(f"There is no folder {root}. Where are the clips?")
         self.root = root
         self.check = check
+        self.unique_names = unique_names
         self._index: dict[str, list[Path]] | None = None
-        self._found: dict[tuple[str, ...], tuple[Path | None, str]] = {}
+        self._found: dict[tuple[str, ...], Found] = {}
         self._faults: dict[Path, str] = {}
 
-    def find(self, names: Sequence[str]) -> tuple[Path | None, str]:
+    def find(self, names: Sequence[str]) -> Found:
         """
-        The path of a clip that may have any of `names` (relative to the folder), the first that is there.
+        The clip that may have any of `names` (relative to the folder), the first that is there.
 
         Names that begin with `./` are looked for there alone: `103.wav` may be a file of another data set elsewhere.
-
-        Returns:
-            The path and an empty string, or None and why there is none.
+        Backslashes part folders, as in tables made on Windows, unless there is a file with one in its name.
         """
         if self.check == "none":
-            return self.root / names[0], ""
+            return Found(self.root / _with_slashes(names[0]))
         key = tuple(names)
         if key not in self._found:
             self._found[key] = self._find(names)
@@ -95,7 +109,7 @@ class ClipFolder:
         count = (os.cpu_count() or 1) if num_threads is None else num_threads
         if count < 1:
             raise ValueError(f"`num_threads` is {num_threads}; expected 1 or more.")
-        found = (self.find(names)[0] for names in clips)
+        found = (self.find(names).path for names in clips)
         paths = list(dict.fromkeys(path for path in found if path is not None and path not in self._faults))
         with ThreadPoolExecutor(count) as pool:
             faults = pool.map(lambda path: _fault(path, "decode"), paths)
@@ -103,19 +117,40 @@ class ClipFolder:
             for path, fault in zip(paths, tqdm(faults, "decoding", len(paths), unit="clip", disable=None), strict=True):
                 self._faults[path] = fault
 
-    def _find(self, names: Sequence[str]) -> tuple[Path | None, str]:
-        for name in names:
-            if name and (self.root / name).is_file():
-                return self.root / name, ""
+    def _find(self, names: Sequence[str]) -> Found:
+        portable = [_with_slashes(name) for name in names]
+        for name in (*names, *portable):
+            # not `Path.is_file`: it raises where a name is too long for the disk
+            if name and os.path.isfile(self.root / name):
+                return Found(self.root / name)
         for same_extension in (True, False):
-            for name in (name for name in names if not name.startswith("./")):
+            for name in (name for name in portable if not name.startswith("./")):
                 found = self._by_name(name, same_extension)
+                if len(found) > 1 and self.unique_names:
+                    return self._copy(found)
                 if len(found) == 1:
-                    return found[0], ""
+                    return Found(found[0], note=self._elsewhere(name, found[0]))
                 if found:
-                    shown = " and ".join(str(path.relative_to(self.root)) for path in found[:2])
-                    return None, f"{len(found)} files have this name, for example {shown}"
-        return None, f"not found in {self.root}"
+                    shown = " and ".join(map(self._shown, found[:2]))
+                    return Found(None, f"{len(found)} files have this name, for example {shown}")
+        return Found(None, f"not found in {self.root}")
+
+    def _copy(self, found: Sequence[Path]) -> Found:
+        """One of several files of the same recording."""
+        best = best_copy(found)
+        other = next(path for path in found if path != best)
+        case = f"{self._shown(best)} and not {self._shown(other)}"
+        return Found(best, note=Note("recordings are there in several files, of which the best is read", 1, case))
+
+    def _elsewhere(self, name: str, path: Path) -> Note | None:
+        """Says so where a clip lies in a folder that the table does not name: it may be another one."""
+        ours, theirs = (_normal(each).split("/")[:-1] for each in (name, self._shown(path)))
+        if self.unique_names or not ours or not theirs or _common_end(ours, theirs):
+            return None
+        return Note("clips were found by name, in another folder", 1, f"{name} at {self._shown(path)}")
+
+    def _shown(self, path: Path) -> str:
+        return path.relative_to(self.root).as_posix()
 
     def _by_name(self, name: str, same_extension: bool) -> list[Path]:
         """Files of this name anywhere below the root: those of the best fitting folders."""
@@ -123,7 +158,7 @@ class ClipFolder:
         index = self._index = _index_of(self.root) if self._index is None else self._index
         found = []
         for path in index.get(_stem(parts[-1]), []):
-            theirs = _normal(str(path.relative_to(self.root))).split("/")
+            theirs = _normal(self._shown(path)).split("/")
             if (theirs[-1] == parts[-1]) >= same_extension and not _other_part(parts[:-1], theirs[:-1]):
                 found.append((_common_end(parts[:-1], theirs[:-1]), path))
         best = max((score for score, _ in found), default=0)
@@ -131,20 +166,16 @@ class ClipFolder:
 
 
 def _index_of(root: Path) -> dict[str, list[Path]]:
-    """All audio files below `root` by their names without extensions. Links are followed, circles are not."""
+    """All audio files below `root` by their names without extensions."""
     index: dict[str, list[Path]] = {}
-    visited = set()
-    for folder, folders, files in os.walk(root, followlinks=True):
-        real = os.path.realpath(folder)
-        if real in visited:
-            folders.clear()
-            continue
-        visited.add(real)
-        folders.sort()
-        for file in sorted(files):
-            if file.lower().endswith(EXTENSIONS):
-                index.setdefault(_stem(_normal(file)), []).append(Path(folder, file))
+    for file in audio_below(root).files:
+        index.setdefault(_stem(_normal(os.path.basename(file))), []).append(Path(file))
     return index
+
+
+def _with_slashes(name: str) -> str:
+    """A path as it is written everywhere but on Windows."""
+    return name.replace("\\", "/")
 
 
 def _normal(name: str) -> str:
@@ -155,7 +186,7 @@ def _normal(name: str) -> str:
 def _stem(name: str) -> str:
     """A name without an extension of audio and blanks around it; other dots belong to the name."""
     stem, extension = os.path.splitext(name.strip())
-    return (stem if extension.lower() in EXTENSIONS else name).strip()
+    return (stem if extension.lower() in AUDIO_SUFFIXES else name).strip()
 
 
 def _common_end(ours: Sequence[str], theirs: Sequence[str]) -> int:

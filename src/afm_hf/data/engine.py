@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .clips import ClipFolder
-from .report import ReadReport
+from .clips import ClipFolder, Found
+from .report import Note, ReadReport
 
 # Column: type. Others are text.
 COLUMNS = {
@@ -42,6 +42,7 @@ class Example:
         audio2: The same for a second clip; empty if there is none.
         columns: All other columns.
         without_text: What the row lacks of the text that it is there for; empty if nothing.
+        notes: What the report says if the row is kept.
     """
 
     source: str
@@ -49,6 +50,7 @@ class Example:
     audio2: Sequence[str] = ()
     columns: dict[str, Any] = field(default_factory=dict)
     without_text: str = ""
+    notes: Sequence[Note] = ()
 
 
 @dataclass(frozen=True)
@@ -61,12 +63,17 @@ class Source:
         columns: Those that its examples fill, besides `audio` and `source`.
         examples: Starts to read.
         origin: Where the clips are to be had.
+        notes: What the report says whatever the rows are.
+        unique_names: Whether a clip's name says which recording it is, wherever it lies: two files of it are then one
+            recording in two formats, or two rates.
     """
 
     name: str
     columns: Sequence[str]
     examples: Callable[[], Iterable[Example]]
     origin: str = ""
+    notes: Sequence[str] = ()
+    unique_names: bool = False
 
 
 def build(
@@ -92,7 +99,7 @@ def build(
         ValueError: if the files are not as expected, or no clip can be used (a stream: while it is read).
     """
     datasets = import_datasets()
-    clips, report = ClipFolder(audio_dir, check), ReadReport()
+    clips, report = ClipFolder(audio_dir, check, source.unique_names), ReadReport()
     features = _features(datasets, source.columns, streaming)
     if streaming:
         rows = _StreamedRows(source, clips, report)
@@ -166,41 +173,49 @@ def _clips_of(example: Example) -> list[Sequence[str]]:
 
 def _rows(source: Source, clips: ClipFolder, report: ReadReport) -> Iterator[dict[str, Any]]:
     """The rows whose clips can be used; the others go into the report."""
+    for text in source.notes:
+        report.note(text)
     for example in source.examples():
         if example.without_text:
             report.add(report.textless, example.audio[0], example.without_text, example.source)
             continue
         paths: dict[str, Any] = {}
+        notes = list(example.notes)
         for column, names in (("audio", example.audio), ("audio2", example.audio2)):
             if column == "audio" or column in source.columns:
-                path = _usable(names, example.source, clips, report) if names else None
-                if names and path is None:
+                found = _usable(names, example.source, clips, report) if names else None
+                if names and found is None:
                     break
+                notes += [found.note] if found is not None and found.note is not None else []
                 # What `datasets.Audio(decode=False)` holds.
-                paths[column] = None if path is None else {"bytes": None, "path": str(path)}
+                paths[column] = None if found is None else {"bytes": None, "path": str(found.path)}
         else:
             report.kept += 1
+            for note in notes:
+                report.note(note.text, note.rows, note.example)
             yield {**paths, **example.columns, "source": example.source}
     if not report.kept:
         raise ValueError(_nothing(source, clips, report))
 
 
-def _usable(names: Sequence[str], source: str, clips: ClipFolder, report: ReadReport) -> Path | None:
-    path, reason = clips.find(names)
-    if path is None:
-        report.add(report.missing, names[0], reason, source)
+def _usable(names: Sequence[str], source: str, clips: ClipFolder, report: ReadReport) -> Found | None:
+    found = clips.find(names)
+    if found.path is None:
+        report.add(report.missing, names[0], found.reason, source)
         return None
-    fault = clips.fault(path)
+    fault = clips.fault(found.path)
     if fault:
-        report.add(report.broken, str(path), fault, source)
+        report.add(report.broken, str(found.path), fault, source)
         return None
-    return path
+    return found
 
 
 def _nothing(source: Source, clips: ClipFolder, report: ReadReport) -> str:
     if not report.skipped:
         return f"{source.name} has no rows."
     first = [*report.missing, *report.broken, *report.textless][0]
+    if not (report.missing or report.broken):
+        return f"None of the {report.skipped} rows of {source.name} has a text to learn; the first is {first}."
     where = f" The clips are to be had from {source.origin}." if source.origin else ""
     return (
         f"None of the {report.skipped} rows of {source.name} has a clip that can be used below {clips.root}: "

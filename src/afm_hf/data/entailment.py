@@ -47,7 +47,7 @@ def read_entailment(
 
     def examples() -> Iterator[Example]:
         for row in read_rows(path, _COLUMNS, ENTAILMENT):
-            names, captions = _names(row, split), row.texts("Caption")
+            names, captions = _names(row, split), row.texts("Caption", "either")
             for relation in RELATIONS:
                 columns = {
                     "captions": captions,

@@ -1,20 +1,32 @@
-"""Your own data: a table with captions, labels or answers; a folder with `metadata.csv`; a folder per label."""
+"""Your own data: a table with captions, labels or answers; a folder with `metadata.csv`, or with a folder per label."""
 
-import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from .clips import EXTENSIONS
+from ..audio.audio_folders import is_litter
 from .engine import COLUMNS, Example, Source, build
+from .label_folders import find_label_folders, label_examples, part_folder
+from .labels import LabelBook
+from .own_columns import (
+    AUDIO_COLUMNS,
+    CAPTION_COLUMNS,
+    FOLD,
+    LISTS,
+    blanks,
+    cell,
+    lack_of,
+    rows_of,
+    texts_of,
+    usual_names,
+)
 from .report import ReadReport
-from .tables import TableRow, header, read_rows
+from .tables import header
+from .templates import load_templates
 
-METADATA = ("metadata.csv", "metadata.jsonl")
-AUDIO_COLUMNS = ("file_name", "audio", "path", "file")
-_CAPTIONS = ("captions", "caption", "text")
-_LISTS, _FOLD = ("labels", "choices"), "fold"
+METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
+_TAKEN = {*COLUMNS, "source"} - {*LISTS, FOLD}
 
 
 def read_table(
@@ -28,13 +40,15 @@ def read_table(
     num_threads: int | None = None,
 ) -> tuple[Any, ReadReport]:
     """
-    Reads a CSV, JSON Lines or JSON file of your own, one row a clip.
+    Reads a CSV, TSV, JSON Lines, JSON or Parquet file of your own, one row a clip.
 
     `caption`, `text`, `captions` (a list) or `caption_1`, `caption_2`, ... become `captions`; `question` becomes
     `prompt` where there is none; `label`, `prompt` and `answer` stay as they are; `labels` and `choices` are lists (in
-    CSVs as `["rain", "a dog"]`), `fold` a whole number; `file_name2` is a second clip, `audio2`. Every other column
-    is kept as text; one whose name has a meaning of its own here (as `source`) becomes `file_...` (`file_source`). A
-    row whose captions are blank is left out, and counted in the report.
+    CSVs as `["rain", "a dog"]`, or as numpy writes them), `fold` a whole number; `file_name2` is a second clip,
+    `audio2`. These names may be written as `File Name` or `Caption`, too; the report says so. Every other column is
+    kept as text; one whose name has a meaning of its own here (as `source`) becomes `file_...` (`file_source`). Labels
+    lose the blanks around them and have one spelling of accents. A row whose captions are blank, or whose label is and
+    there is nothing else to learn, is left out and counted in the report.
 
     Args:
         table: The file.
@@ -52,14 +66,15 @@ def read_table(
         ValueError: if the file is not there or not as described, or no clip can be used.
     """
     path = Path(table)
-    columns = header(path)
-    if not columns:
+    given = header(path)
+    if not given:
         raise ValueError(f"{path} has no rows.")
+    renamed = usual_names(path.name, given, [*([audio_column] if audio_column else []), *(caption_columns or [])])
+    columns = [renamed.get(column, column) for column in given]
     audio = _audio_column(path, columns, audio_column)
     captions = _caption_columns(path, columns, caption_columns)
     others = [column for column in columns if column not in (audio, "file_name2", *captions)]
-    taken = {*COLUMNS, "source"} - {*_LISTS, _FOLD}
-    names = {column: f"file_{column}" if column in taken else column for column in others}
+    names = {column: f"file_{column}" if column in _TAKEN else column for column in others}
     if "prompt" not in names and "question" in names:
         names["question"] = "prompt"
     filled = (["audio2"] if "file_name2" in columns else []) + (["captions"] if captions else []) + list(names.values())
@@ -67,78 +82,79 @@ def read_table(
         raise ValueError(f"{path}: the columns {columns} would give two columns of one name; rename one of them.")
 
     def examples() -> Iterator[Example]:
-        for row in read_rows(path, [audio]):
-            _check_columns(row, columns)
-            values: dict[str, Any] = {name: _value(row, column) for column, name in names.items()}
-            lack = ""
+        book = LabelBook()
+        for row in rows_of(path, given, renamed):
+            values: dict[str, Any] = {name: cell(row, column) for column, name in names.items()}
             if captions:
-                values["captions"] = _captions(row, captions)
-                lack = "" if values["captions"] else f"no text in {', '.join(captions)}"
+                values["captions"] = texts_of(row, captions)
             second = row.text("file_name2")
-            yield Example(row.source, [row.needed(audio)], [second] if second else [], values, without_text=lack)
+            lack = lack_of(values, captions)
+            notes = [] if lack else [*book.notes(values.get("label"), *(values.get("labels") or ())), *blanks(values)]
+            clips = [row.needed(audio)], [second] if second else []
+            yield Example(row.source, *clips, values, without_text=lack, notes=notes)
 
-    source = Source(path.name, filled, examples)
+    said = [f"the column {column!r} was read as `{name}`" for column, name in renamed.items()]
+    source = Source(path.name, filled, examples, notes=said)
     return build(source, path.parent if audio_dir is None else Path(audio_dir), check, streaming, num_threads)
 
 
 def read_audio_folder(
-    root: str | os.PathLike[str], *, check: str = "header", streaming: bool = False, num_threads: int | None = None
+    root: str | os.PathLike[str],
+    *,
+    split: str | None = None,
+    template: str | None = None,
+    check: str = "header",
+    streaming: bool = False,
+    num_threads: int | None = None,
 ) -> tuple[Any, ReadReport]:
     """
-    Reads a folder in the layout of Hugging Face's `audiofolder`: clips, and `metadata.csv` or `metadata.jsonl`.
+    Reads a folder in the layout of Hugging Face's `audiofolder`: clips, and `metadata.csv`, `.jsonl` or `.parquet`.
 
-    The columns are those of [`read_table`]; of a data set in parts, pass the folder of one (`root/train`).
+    The columns are those of [`read_table`]. A folder without such a file that has a folder of clips for each label is
+    read as of [`read_label_folders`], and the labels also make `captions` by the template; the report says so.
+
+    Args:
+        root: The folder.
+        split: The part, where `root` has a folder for each (`root/train`).
+        template: How a label becomes a caption, as `"a sound of {}"`; by default as of CLAP's papers.
+        check: `"none"`, `"exists"`, `"header"` or `"decode"`: how far the clips are looked at.
+        streaming: Whether to read only while the data set is iterated.
+        num_threads: Threads that decode, with `check="decode"`; by default one per core.
 
     Raises:
-        ValueError: if there is no such file, with what there is instead, or no clip can be used.
+        ValueError: if there is neither, with what there is instead, or no clip can be used.
     """
-    folder = Path(root)
+    folder = part_folder(Path(root), split)
     found = [name for name in METADATA if (folder / name).is_file()]
+    if len(found) > 1:
+        raise ValueError(f"{folder} has {' and '.join(found)}. Which is right? Read one by `read_table`.")
     if found:
         return read_table(folder / found[0], check=check, streaming=streaming, num_threads=num_threads)
-    if not folder.is_dir():
-        raise ValueError(f"There is no folder {folder}.")
-    inner = sorted(path.parent.name for name in METADATA for path in folder.glob(f"*/{name}"))
-    hint = (
-        f"There is one in each of {', '.join(inner)}: pass one of these folders."
-        if inner
-        else "If its folders are labels, use `read_label_folders`; for a table of another name, `read_table`."
-    )
-    raise ValueError(f"{folder} has no {' or '.join(METADATA)}. {hint}")
-
-
-def read_label_folders(
-    root: str | os.PathLike[str], *, check: str = "header", streaming: bool = False, num_threads: int | None = None
-) -> tuple[Any, ReadReport]:
-    """
-    Reads a folder with one folder of clips for each label: `root/dog barking/1.wav`.
-
-    The name of the folder is `label`, without underscores; `source` is the clip's path in `root`.
-
-    Raises:
-        ValueError: if there are no folders with clips, or no clip can be used.
-    """
-    folder = Path(root)
-    if not folder.is_dir():
-        raise ValueError(f"There is no folder {folder}.")
-    clips = sorted(path for path in folder.glob("*/**/*") if path.suffix.lower() in EXTENSIONS and path.is_file())
-    if not clips:
-        raise ValueError(f"{folder} has no folders with clips; expected {folder / 'some label' / 'clip.wav'}.")
-
-    def examples() -> Iterator[Example]:
-        for path in clips:
-            inside = path.relative_to(folder)
-            yield Example(str(inside), [str(inside)], columns={"label": inside.parts[0].replace("_", " ")})
-
-    return build(Source(folder.name, ["label"], examples), folder, check, streaming, num_threads)
-
-
-def _check_columns(row: TableRow, columns: Sequence[str]) -> None:
-    """Objects of JSON may differ; a column that the first lacks would be lost."""
-    new = [column for column in row.fields if column not in columns]
-    if new:
+    _check_parts(folder)
+    prompt = load_templates("zero_shot")["sound"]["prompt"] if template is None else template
+    if prompt.count("{}") != 1:
+        raise ValueError(f"`template` is {prompt!r}; expected a sentence with `{{}}` where the label belongs.")
+    try:
+        labelled = find_label_folders(folder)
+    except ValueError as error:
         raise ValueError(
-            f"{row.source} has the column {', '.join(new)}, which the first row lacks. Give it there too, as null."
+            f"{folder} has no {' or '.join(METADATA)}, and is no folder of labels, as `read_label_folders` takes it: "
+            f"{error} For a table of another name there is `read_table`."
+        ) from None
+    columns = ["label", "captions", *(["fold"] if labelled.has_folds else [])]
+    notes = [*labelled.notes, f"captions were made of the names of folders: {prompt!r}"]
+    source = Source(folder.name, columns, lambda: label_examples(labelled, prompt), notes=notes)
+    return build(source, folder, check, streaming, num_threads)
+
+
+def _check_parts(folder: Path) -> None:
+    """Tables in the folders of parts, or elsewhere, are not passed over."""
+    inner = sorted({path.parent.name for name in METADATA for path in folder.glob(f"*/{name}")})
+    inner = [name for name in inner if not is_litter(name)]
+    if inner:
+        raise ValueError(
+            f"{folder} has no {' or '.join(METADATA)}. There is one in each of {', '.join(inner)}: pass one of these "
+            f"folders, or its name as `split`."
         )
 
 
@@ -155,34 +171,9 @@ def _audio_column(path: Path, columns: Sequence[str], wanted: str | None) -> str
 
 def _caption_columns(path: Path, columns: Sequence[str], wanted: Sequence[str] | None) -> list[str]:
     if wanted is None:
-        found = [column for column in _CAPTIONS if column in columns][:1]
+        found = [column for column in CAPTION_COLUMNS if column in columns][:1]
         return found or [column for column in columns if column.startswith("caption_")]
     absent = [column for column in wanted if column not in columns]
     if absent:
         raise ValueError(f"{path.name} has no column {', '.join(absent)}; it has {', '.join(columns)}.")
     return list(wanted)
-
-
-def _captions(row: TableRow, columns: Sequence[str]) -> list[str]:
-    """All that are filled in."""
-    if len(columns) == 1:
-        return [] if _is_blank(row.fields.get(columns[0])) else row.texts(columns[0])
-    return [text for text in map(row.text, columns) if text]
-
-
-def _value(row: TableRow, column: str) -> Any:
-    """A cell as the column's type has it; None for an empty list or fold."""
-    value = row.fields.get(column)
-    if column in (*_LISTS, _FOLD) and _is_blank(value):
-        return None
-    if column in _LISTS:
-        return row.texts(column)
-    return row.number(column) if column == _FOLD else _text(value)
-
-
-def _is_blank(value: Any) -> bool:
-    return value in (None, []) or (isinstance(value, str) and not value.strip())
-
-
-def _text(value: Any) -> str | None:
-    return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -8,7 +8,7 @@ from typing import Any
 from .engine import Example, Source, build
 from .layout import check_choice, check_folds, find_file, readable
 from .report import ReadReport
-from .tables import TableRow, read_rows
+from .tables import TableRow, read_lines, read_rows
 
 ESC50 = "https://github.com/karolpiczak/ESC-50"
 URBANSOUND8K = "https://doi.org/10.5281/zenodo.1203745"
@@ -138,7 +138,7 @@ def fsd50k_labels(root: str | os.PathLike[str]) -> list[str]:
     """
     path = find_file(Path(root), "FSD50K.ground_truth/vocabulary.csv", "FSD50K", FSD50K)
     labels = []
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
+    for number, line in enumerate(read_lines(path), start=1):
         values = line.split(",")
         if len(values) != 3 or values[0] != str(number - 1):
             raise ValueError(f"{path.name}:{number} is {line!r}; expected `{number - 1},label,id`.")

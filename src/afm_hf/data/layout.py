@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..audio.audio_folders import is_litter
+
 
 def find_file(root: Path, name: str, data_set: str, origin: str) -> Path:
     """
@@ -15,7 +17,8 @@ def find_file(root: Path, name: str, data_set: str, origin: str) -> Path:
         raise ValueError(f"There is no folder {root}. Pass the folder of {data_set}; get it from {origin}.")
     if (root / name).is_file():
         return root / name
-    found = sorted(path for path in root.glob(f"*/{name}") if path.is_file())
+    every = (path for path in root.glob(f"*/{name}") if path.is_file())
+    found = sorted(path for path in every if not is_litter(path.relative_to(root).parts[0]))
     if len(found) == 1:
         return found[0]
     if found:

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..audio.audio_folders import is_litter
 from .engine import Example, Source, build
 from .label_sets import ESC50
 from .layout import check_choice, check_folds, find_file, readable
 from .report import ReadReport
-from .tables import read_rows
+from .tables import read_lines, read_rows, read_text
 
 TUT2017 = "https://doi.org/10.5281/zenodo.400515 (development), https://doi.org/10.5281/zenodo.1040168 (evaluation)"
 NSYNTH = "https://magenta.tensorflow.org/datasets/nsynth"
@@ -54,7 +55,7 @@ def read_tut2017(
     wanted = check_folds(folds, 4)
 
     def examples() -> Iterator[Example]:
-        for number, line in enumerate(table.read_text(encoding="utf-8-sig").splitlines(), start=1):
+        for number, line in enumerate(read_lines(table), start=1):
             if not line.strip():
                 continue
             values = line.split("\t")
@@ -123,7 +124,8 @@ def read_speech_commands(
 
     Args:
         root: Folder with a folder for each word, `validation_list.txt` and `testing_list.txt`; or the official test set
-            of 12 classes, with the folders `_silence_` and `_unknown_`, whose clips are all of the test part.
+            of 12 classes, which has no such lists, but the folders `_silence_` and `_unknown_`; its clips are all of
+            the test part. Beside the lists, folders that begin with `_` are no words, and their clips are left out.
         split: `"train"`, `"validation"` or `"test"`.
         classes: 35 words, or 12: ten keywords, "unknown" for the other words, and "silence", of which only the official
             test set has clips.
@@ -138,8 +140,7 @@ def read_speech_commands(
     if classes not in (12, 35):
         raise ValueError(f"`classes` is {classes}; expected 12 or 35.")
     folder = Path(root)
-    is_test_set = (folder / "_silence_").is_dir() or (folder / "_unknown_").is_dir()
-    names = _command_names(folder, split, is_test_set)
+    names, notes = _command_names(folder, split, classes)
 
     def examples() -> Iterator[Example]:
         for name in names:
@@ -148,13 +149,15 @@ def read_speech_commands(
                 word = "unknown"
             yield Example(name, [f"./{name}"], columns={"label": word})
 
-    return build(Source("Speech Commands", ["label"], examples, SPEECH_COMMANDS), folder, check, streaming, num_threads)
+    source = Source("Speech Commands", ["label"], examples, SPEECH_COMMANDS, notes)
+    return build(source, folder, check, streaming, num_threads)
 
 
 def read_vocalsound(
     root: str | os.PathLike[str],
     split: str = "test",
     *,
+    audio_dir: str | os.PathLike[str] | None = None,
     check: str = "header",
     streaming: bool = False,
     num_threads: int | None = None,
@@ -163,8 +166,10 @@ def read_vocalsound(
     Reads VocalSound (Gong et al., 2022): `label`, one of six sounds.
 
     Args:
-        root: Folder with `datafiles/` (`tr.json`, `val.json`, `te.json`) and `audio_16k/` or `data_44k/`.
+        root: Folder with `datafiles/` (`tr.json`, `val.json`, `te.json`) and `audio_16k/` or `data_44k/`. Where both
+            are there, the clips of the higher rate are read, and the report says so.
         split: `"train"`, `"validation"` or `"test"`.
+        audio_dir: Folder of the clips, to choose one of the two, or if they are not below `root`.
         check: `"none"`, `"exists"`, `"header"` or `"decode"`: how far the clips are looked at.
         streaming: Whether to look at the clips only while the data set is iterated.
         num_threads: Threads that decode, with `check="decode"`; by default one per core.
@@ -186,7 +191,8 @@ def read_vocalsound(
                 raise ValueError(f"{table.name}:{number} names {name!r}; expected a name as f0003_0_laughter.wav.")
             yield Example(f"{table.name}:{number}", [name], columns={"label": VOCAL_SOUNDS[sound[1]]})
 
-    return build(Source("VocalSound", ["label"], examples, VOCALSOUND), table.parents[1], check, streaming, num_threads)
+    source = Source("VocalSound", ["label"], examples, VOCALSOUND, unique_names=True)
+    return build(source, Path(audio_dir or table.parents[1]), check, streaming, num_threads)
 
 
 def read_esc50_actions(
@@ -237,33 +243,39 @@ def _tut_folds(folder: Path) -> dict[str, int]:
         )
     folds = {}
     for fold, table in tables.items():
-        for line in table.read_text(encoding="utf-8-sig").splitlines():
+        for line in read_lines(table):
             if line.strip():
                 folds[Path(line.split("\t")[0].strip()).name] = fold
     return folds
 
 
-def _command_names(folder: Path, split: str, is_test_set: bool) -> list[str]:
-    """Clips of a part, `word/file.wav`, sorted."""
-    if is_test_set:
-        if split != "test":
-            raise ValueError(f"{folder} is the official test set (it has `_silence_` or `_unknown_`), not {split!r}.")
-        return sorted(path.relative_to(folder).as_posix() for path in folder.glob("*/*.wav"))
+def _command_names(folder: Path, split: str, classes: int) -> tuple[list[str], list[str]]:
+    """Clips of a part, `word/file.wav`, sorted; and what is to be said of the others."""
+    own = [name for name in ("_silence_", "_unknown_") if (folder / name).is_dir()]
+    every = sorted(path.relative_to(folder).as_posix() for path in folder.glob("*/*.wav"))
+    every = [name for name in every if not any(map(is_litter, name.split("/")))]
+    if own and not any((folder / f"{part}_list.txt").is_file() for part in ("validation", "testing")):
+        if split != "test" or classes != 12:
+            raise ValueError(
+                f"{folder} is the official test set of 12 classes (it has {own[0]} and no lists of parts), not the "
+                f"part {split!r} of {classes} classes. Get the whole data set from {SPEECH_COMMANDS}."
+            )
+        return every, []
     lists = {
         part: find_file(folder, f"{part}_list.txt", "Speech Commands", SPEECH_COMMANDS)
         for part in ("validation", "testing")
     }
-    listed = {part: table.read_text(encoding="utf-8").split() for part, table in lists.items()}
+    listed = {part: read_text(table).split() for part, table in lists.items()}
+    notes = [f"the clips in {' and '.join(own)} are in no official list, and were left out"] if own else []
     if split != "train":
-        return listed["testing" if split == "test" else split]
+        return listed["testing" if split == "test" else split], notes
     others = {name for names in listed.values() for name in names}
-    every = sorted(path.relative_to(folder).as_posix() for path in folder.glob("*/*.wav"))
-    return [name for name in every if name not in others and not name.startswith("_background_noise_")]
+    return [name for name in every if name not in others and not name.startswith("_")], notes
 
 
 def _json(path: Path, kind: type) -> Any:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_text(path))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is no JSON: {error}.") from None
     if not isinstance(content, kind):

@@ -8,6 +8,7 @@ from typing import Any
 from .engine import Example, Source, build
 from .layout import find_file
 from .report import ReadReport
+from .tables import read_text
 
 MACS = "https://doi.org/10.5281/zenodo.5114771 (MACS.yaml; the clips are TAU Urban Acoustic Scenes 2019, development)"
 
@@ -51,7 +52,7 @@ def read_macs(
             columns = {"captions": [text for text in captions if text], "labels": labels}
             yield Example(f"{table.name}:{number}", [f"audio/{name}"], columns=columns, without_text=lack)
 
-    source = Source(table.name, ["captions", "labels"], examples, MACS)
+    source = Source(table.name, ["captions", "labels"], examples, MACS, unique_names=True)
     return build(source, Path(audio_dir or root), check, streaming, num_threads)
 
 
@@ -60,7 +61,7 @@ def _clips(table: Path) -> list[Any]:
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the file has 200,000 lines
     try:
-        content = yaml.load(table.read_text(encoding="utf-8"), Loader=loader)  # safe: both are SafeLoaders
+        content = yaml.load(read_text(table), Loader=loader)  # safe: both are SafeLoaders
     except yaml.YAMLError as error:
         raise ValueError(f"{table.name} is no YAML: {' '.join(str(error).split())}.") from None
     clips = content.get("files") if isinstance(content, dict) else None

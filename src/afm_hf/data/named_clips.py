@@ -2,20 +2,22 @@
 Data sets whose labels stand in the names of files and folders: music, speech and vocal sets of the CLAP papers.
 
 Each is described as data: a pattern of the official names, and what its parts mean. A folder that lacks all clips of a
-label is an error, since figures on half of a data set look like those on all of it.
+label is an error, since figures on half of a data set look like those on all of it. A name is one recording: where it
+is there as WAV and as MP3, or in two copies, it is read once.
 """
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-from .clips import EXTENSIONS
+from ..audio.audio_folders import audio_below
+from .copies import best_copy
 from .engine import Example, Source, build
 from .layout import check_choice, readable
-from .report import ReadReport
+from .report import Note, ReadReport
 
 GENRES = ("blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock")
 EMOTIONS_CREMA = {"ANG": "anger", "DIS": "disgust", "FEA": "fear", "HAP": "happy", "NEU": "neutral", "SAD": "sad"}
@@ -26,6 +28,7 @@ EMOTIONS_RAVDESS = {
 STROKES = ("bheem", "cha", "dheem", "dhin", "num", "ta", "tha", "tham", "thi", "thom")
 TONICS = {"b": "B", "c": "C", "csh": "C#", "d": "D", "dsh": "D#", "e": "E"}
 OPERA = ("bangu", "daluo", "naobo", "xiaoluo")
+Clip: TypeAlias = tuple[str, re.Match[str]]  # a path, and what its name says
 
 
 def _same(names: tuple[str, ...]) -> dict[str, str]:
@@ -160,9 +163,18 @@ def read_named_clips(
     _check_complete(folder, names, split, {codes[match[kind]] for _, match in found}, labels)
 
     def examples() -> Iterator[Example]:
-        for path, match in found:
-            said = codes[match[kind]]
-            yield Example(path, [f"./{path}"], columns={"label": readable(said), "label_id": labels.index(said)})
+        for copies in _recordings(found).values():
+            path, match = copies[0] if len(copies) == 1 else _best(folder, copies)
+            said, notes = codes[match[kind]], []
+            if len(copies) > 1:
+                other = next(each for each, _ in copies if each != path)
+                notes.append(
+                    Note(
+                        "recordings are there in several files, of which the best is read", 1, f"{path} and not {other}"
+                    )
+                )
+            columns = {"label": readable(said), "label_id": labels.index(said)}
+            yield Example(path, [f"./{path}"], columns=columns, notes=notes)
 
     return build(
         Source(names.title, ["label", "label_id"], examples, names.origin), folder, check, streaming, num_threads
@@ -183,18 +195,17 @@ def named_labels(name: str, label: str | None = None) -> list[str]:
     return [readable(said) for said in kinds[kind].values()]
 
 
-def _matching(root: Path, names: NamedClips, split: str | None) -> list[tuple[str, re.Match[str]]]:
+def _matching(root: Path, names: NamedClips, split: str | None) -> list[Clip]:
     """Paths below the root that are named as they should be, sorted, with what their names say."""
     if not root.is_dir():
         raise ValueError(f"There is no folder {root}. Pass the folder of {names.title}; get it from {names.origin}.")
-    pattern = re.compile(rf"(?:.*/)?{names.pattern}")
+    pattern = re.compile(rf"(?:.*/)?(?P<recording>{names.pattern})")
     found = []
-    for path in sorted(root.rglob("*")):
-        if path.suffix.lower() in EXTENSIONS and path.is_file():
-            relative = path.relative_to(root).as_posix()
-            match = pattern.fullmatch(relative)
-            if match and (split is None or match[names.splits[split][0]] == names.splits[split][1]):
-                found.append((relative, match))
+    for file in sorted(map(Path, audio_below(root).files)):
+        relative = file.relative_to(root).as_posix()
+        match = pattern.fullmatch(relative)
+        if match and (split is None or match[names.splits[split][0]] == names.splits[split][1]):
+            found.append((relative, match))
     if not found:
         part = f" of the part {split!r}" if split else ""
         raise ValueError(
@@ -202,6 +213,19 @@ def _matching(root: Path, names: NamedClips, split: str | None) -> list[tuple[st
             f"{names.origin}."
         )
     return found
+
+
+def _recordings(found: Sequence[Clip]) -> dict[str, list[Clip]]:
+    """The files of each recording, which its official name stands for, whatever the format."""
+    recordings: dict[str, list[Clip]] = {}
+    for path, match in found:
+        recordings.setdefault(match["recording"].rpartition(".")[0], []).append((path, match))
+    return recordings
+
+
+def _best(root: Path, copies: Sequence[Clip]) -> Clip:
+    best = best_copy([root / path for path, _ in copies])
+    return next(each for each in copies if root / each[0] == best)
 
 
 def _check_complete(root: Path, names: NamedClips, split: str | None, found: set[str], labels: list[str]) -> None:

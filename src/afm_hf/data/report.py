@@ -29,6 +29,27 @@ class BadAudio:
 
 
 @dataclass
+class Note:
+    """
+    Something to know about rows that are kept.
+
+    Attributes:
+        text: What it is.
+        rows: How many rows it concerns; 0 for the data set as a whole.
+        example: The first case, if one helps.
+    """
+
+    text: str
+    rows: int = 0
+    example: str = ""
+
+    def __str__(self) -> str:
+        example = f", as {self.example}" if self.example else ""
+        rows = f" ({self.rows} row{'s' * (self.rows > 1)})" if self.rows else ""
+        return f"{self.text}{example}{rows}"
+
+
+@dataclass
 class ReadReport:
     """
     What became of the rows of a data set. `print(report)` shows it, `report.to_dict()` is ready for JSON.
@@ -40,12 +61,14 @@ class ReadReport:
         missing: clips that are not there, each once.
         broken: clips that are there and cannot be used, each once.
         textless: clips whose row in the official file has no text to learn.
+        notes: what else is to be known of the rows that are kept.
     """
 
     kept: int = 0
     missing: list[BadAudio] = field(default_factory=list)
     broken: list[BadAudio] = field(default_factory=list)
     textless: list[BadAudio] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
     _seen: dict[str, BadAudio] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -61,11 +84,21 @@ class ReadReport:
         self._seen[audio] = BadAudio(audio, reason, source)
         kind.append(self._seen[audio])
 
+    def note(self, text: str, rows: int = 0, example: str = "") -> None:
+        """Says something about rows that are kept; the same text again adds to their number."""
+        for known in self.notes:
+            if known.text == text:
+                known.rows += rows
+                return
+        self.notes.append(Note(text, rows, example))
+
     def join(self, other: "ReadReport") -> None:
         """Takes over what another report counts."""
         self.kept += other.kept
         for kind in ("missing", "broken", "textless"):
             getattr(self, kind).extend(getattr(other, kind))
+        for note in other.notes:
+            self.note(note.text, note.rows, note.example)
 
     def clear(self) -> None:
         """Forgets everything: a streamed data set is read anew."""
@@ -73,6 +106,7 @@ class ReadReport:
         self.missing.clear()
         self.broken.clear()
         self.textless.clear()
+        self.notes.clear()
         self._seen.clear()
 
     def to_dict(self) -> dict[str, Any]:
@@ -83,6 +117,7 @@ class ReadReport:
             "missing": [asdict(clip) for clip in self.missing],
             "broken": [asdict(clip) for clip in self.broken],
             "textless": [asdict(clip) for clip in self.textless],
+            "notes": [asdict(note) for note in self.notes],
         }
 
     def __str__(self) -> str:
@@ -94,4 +129,4 @@ class ReadReport:
             lines += [f"  {title}: {clip}" for clip in clips[:_SHOWN]]
             if len(clips) > _SHOWN:
                 lines.append(f"  {title}: ... and {len(clips) - _SHOWN} more, in `report.{title}`")
-        return "\n".join(lines)
+        return "\n".join([*lines, *(f"  note: {note}" for note in self.notes)])

@@ -1,16 +1,20 @@
 """
-CSV, JSON Lines and JSON files as rows that know where they came from.
+Tables, CSV, TSV, JSON, JSON Lines or Parquet, as rows that know where they came from.
 
 What does not fit is an error that names the file, the line and what was expected; nothing is guessed or filled in.
 """
 
-import ast
-import csv
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Literal, TypeAlias
+
+from .cells import NO_TEXT, NoListError, all_texts, is_bracketed, list_in
+from .table_files import READERS
+from .text_files import read_lines, read_text
+
+Brackets: TypeAlias = Literal["list", "either", "text"]
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,7 @@ class TableRow:
     Attributes:
         fields: value by column; strings, and what JSON has.
         source: `name.csv:12`: the line of a CSV or JSON Lines file where the row starts, the number of an entry (from
-            1) of a JSON list.
+            1) of a JSON list or Parquet file.
     """
 
     fields: dict[str, Any]
@@ -38,7 +42,7 @@ class TableRow:
         if value is None:
             return ""
         if not isinstance(value, str):
-            raise ValueError(f"{self.source}: `{column}` is {value!r}; expected text.")
+            raise ValueError(f"{self.source}: `{column}` is {_short(value)}; expected text.")
         return value.strip()
 
     def needed(self, column: str) -> str:
@@ -61,60 +65,80 @@ class TableRow:
             ValueError: if the column holds no such number.
         """
         value = self.fields.get(column)
-        try:
-            return int(str(value).strip())
-        except ValueError:
-            raise ValueError(f"{self.source}: `{column}` is {value!r}; expected a whole number.") from None
+        # `3.0` is a 3 that stands in a column of pandas beside a missing number
+        found = re.fullmatch(r"([+-]?\d+)(?:\.0+)?", str(value).strip(), re.ASCII)
+        if found is None:
+            raise ValueError(f"{self.source}: `{column}` is {_short(value)}; expected a whole number.")
+        return int(found[1])
 
-    def texts(self, column: str) -> list[str]:
+    def is_blank(self, column: str, missing: frozenset[str] = NO_TEXT) -> bool:
+        """Whether a column holds nothing: no text, an empty list, or what pandas writes for a missing value."""
+        value = self.fields.get(column)
+        if isinstance(value, str):
+            return value.strip() in missing | {"", "[]"}
+        return value is None or value == []
+
+    def texts(self, column: str, brackets: Brackets = "list") -> list[str]:
         """
-        A list of texts: of JSON, or as Python writes it into a CSV (`"['a', 'b']"`), or a single text.
+        A list of texts, of JSON, or as Python, numpy or pandas write it into a CSV (`"['a', 'b']"`), or a single text.
+
+        Args:
+            column: The column.
+            brackets: What a bracket at the beginning means: a `"list"`; a list or a sentence such as `[applause] and
+                cheers` (`"either"`), where brackets round a comma are a list; or a sentence, unless what is in the
+                brackets is quoted (`"text"`).
 
         Raises:
             ValueError: for a list that cannot be read, is empty or holds blanks or anything else than texts.
         """
         value = self.fields.get(column)
-        if isinstance(value, str) and value.strip().startswith("["):
-            try:
-                value = ast.literal_eval(value.strip())
-            except (ValueError, SyntaxError, MemoryError, RecursionError):
-                raise ValueError(f"{self.source}: `{column}` starts as a list but is none: {value[:80]!r}.") from None
-        if isinstance(value, list):
-            if not value or not all(isinstance(text, str) and text.strip() for text in value):
-                raise ValueError(f"{self.source}: `{column}` is {str(value)[:80]}; expected a list of texts.")
+        if isinstance(value, str):
+            value = self._list_in(column, value, brackets)
+        if isinstance(value, list | tuple):
+            if not all_texts(value):
+                raise ValueError(f"{self.source}: `{column}` is {_short(value)}; expected a list of texts.")
             return [text.strip() for text in value]
         return [self.needed(column)]
+
+    def _list_in(self, column: str, cell: str, brackets: Brackets) -> Any:
+        """What a cell holds: a list, or itself."""
+        try:
+            found = list_in(cell)
+            if found is None and _like_a_list(cell, brackets):
+                raise NoListError("expected texts in quotation marks, with commas between them")
+        except NoListError as error:
+            raise ValueError(
+                f"{self.source}: `{column}` starts as a list but is none: {_short(cell)}: {error}."
+            ) from None
+        return cell if found is None else found
 
 
 def read_rows(path: Path, columns: Sequence[str] = (), origin: str = "") -> Iterator[TableRow]:
     """
-    The rows of a `.csv`, `.jsonl` or `.json` file (a list of objects), lazily.
+    The rows of a `.csv`, `.tsv`, `.jsonl`, `.json` (a list of objects) or `.parquet` file, lazily.
 
     Args:
-        path: The file, in UTF-8 (with or without a byte order mark).
+        path: The file, in UTF-8, or in UTF-16 or UTF-32 with a byte order mark. Columns of a CSV are parted by commas,
+            semicolons or tabs, as its header shows.
         columns: Columns that have to be there.
         origin: Where the file is to be had; part of the errors.
 
     Raises:
         ValueError: if the file or a column is missing, a row does not fit, or the file is not what its name says.
     """
-    readers = {".csv": _read_csv, ".jsonl": _read_jsonl, ".json": _read_json}
-    if path.suffix.lower() not in readers:
-        raise ValueError(f"{path} ends in {path.suffix!r}; expected one of {', '.join(readers)}.")
+    suffix = path.suffix.lower()
+    if suffix not in READERS:
+        raise ValueError(f"{path} ends in {path.suffix!r}; expected one of {', '.join(READERS)}.")
     if not path.is_file():
         raise ValueError(f"There is no file {path}.{_get_it(origin)}")
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            for source, fields in readers[path.suffix.lower()](file, path.name):
-                absent = [column for column in columns if column not in fields]
-                if absent:
-                    raise ValueError(
-                        f"{source}: no column {_names(absent)}. The file has {_names(fields)}; expected "
-                        f"{_names(columns)}.{_get_it(origin)}"
-                    )
-                yield TableRow(fields, source)
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8 (byte {error.start}): save it as UTF-8.") from None
+    for source, fields in READERS[suffix](path):
+        absent = [column for column in columns if column not in fields]
+        if absent:
+            raise ValueError(
+                f"{source}: no column {_names(absent)}. The file has {_names(fields)}; expected "
+                f"{_names(columns)}.{_get_it(origin)}"
+            )
+        yield TableRow(fields, source)
 
 
 def header(path: Path) -> list[str]:
@@ -122,53 +146,17 @@ def header(path: Path) -> list[str]:
     return next((list(row.fields) for row in read_rows(path)), [])
 
 
-def _read_csv(file: TextIO, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    reader = csv.reader(file)
-    try:
-        columns = [column.strip() for column in next(reader, [])]
-        if len(set(columns)) < len(columns):
-            raise ValueError(f"{name} has two columns of one name: {_names(columns)}.")
-        start = reader.line_num + 1
-        for values in reader:
-            if values:  # not a blank line
-                if len(values) != len(columns):
-                    raise ValueError(
-                        f"{name}:{start} has {len(values)} values, but there are {len(columns)} columns: "
-                        f"{_names(columns)}. Are there commas without quotation marks?"
-                    )
-                yield f"{name}:{start}", dict(zip(columns, values, strict=True))
-            start = reader.line_num + 1
-    except csv.Error as error:
-        raise ValueError(f"{name}:{reader.line_num} is no CSV: {error}.") from None
+def _like_a_list(cell: str, brackets: Brackets) -> bool:
+    """Whether a cell that is no list looks as if it were meant to be one."""
+    if brackets == "text" or not cell.strip().startswith("["):
+        return False
+    return brackets == "list" or (is_bracketed(cell) and re.search("[,'\"]", cell) is not None)
 
 
-def _read_jsonl(file: TextIO, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    for number, line in enumerate(file, start=1):
-        if line.strip():
-            try:
-                fields = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                raise ValueError(f"{name}:{number} is no JSON: {error}.") from None
-            yield f"{name}:{number}", _object(fields, f"{name}:{number}")
-
-
-def _read_json(file: TextIO, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    try:
-        rows = json.load(file)
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, UnicodeDecodeError):
-            raise
-        raise ValueError(f"{name} is no JSON: {error}.") from None
-    if not isinstance(rows, list):
-        raise ValueError(f"{name} holds one {type(rows).__name__}; expected a list of objects.")
-    for number, fields in enumerate(rows, start=1):
-        yield f"{name}:{number}", _object(fields, f"{name}:{number}")
-
-
-def _object(fields: Any, source: str) -> dict[str, Any]:
-    if not isinstance(fields, Mapping):
-        raise ValueError(f"{source} is {str(fields)[:80]!r}; expected an object with columns.")
-    return dict(fields)
+def _short(value: Any) -> str:
+    """A value as an error shows it; audio in a column would fill the screen."""
+    shown = repr(value)
+    return shown if len(shown) <= 80 else f"{shown[:80]}..."
 
 
 def _names(columns: Iterable[str]) -> str:
@@ -177,3 +165,6 @@ def _names(columns: Iterable[str]) -> str:
 
 def _get_it(origin: str) -> str:
     return f" Get it from {origin}." if origin else ""
+
+
+__all__ = ["TableRow", "header", "read_lines", "read_rows", "read_text"]

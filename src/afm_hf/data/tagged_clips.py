@@ -9,11 +9,16 @@ from typing import Any
 from .engine import Example, Source, build
 from .layout import check_choice, find_file, readable
 from .report import ReadReport
-from .tables import read_rows
+from .tables import read_lines, read_rows
 
 DCASE17 = (
     "https://github.com/ankitshah009/Task-4-Large-scale-weakly-supervised-sound-event-detection-for-smart-cars (lists; "
     "the clips are parts of AudioSet's videos)"
+)
+DCASE17_LABELS = (
+    *("train horn", "air horn, truck horn", "car alarm", "reversing beeps", "bicycle", "skateboard"),
+    *("ambulance (siren)", "fire engine, fire truck (siren)", "civil defense siren", "police car (siren)"),
+    *("screaming", "car", "car passing by", "bus", "truck", "motorcycle", "train"),
 )
 AUDIOSET = "https://research.google.com/audioset/download.html (lists; the clips are parts of videos)"
 
@@ -38,7 +43,7 @@ def read_dcase17(
         num_threads: Threads that decode, with `check="decode"`; by default one per core.
 
     Raises:
-        ValueError: if something is missing (with where to get it) or a line is not as described.
+        ValueError: if something is missing (with where to get it), a line is not as described, or a label is unknown.
     """
     check_choice("split", split, ("training", "testing", "evaluation"))
     table = find_file(Path(root), f"groundtruth_weak_label_{split}_set.csv", "DCASE 2017 task 4", DCASE17)
@@ -46,7 +51,7 @@ def read_dcase17(
     def examples() -> Iterator[Example]:
         clips: dict[str, list[tuple[str, str]]] = {}
         starts: dict[str, int] = {}
-        for number, line in enumerate(table.read_text(encoding="utf-8-sig").splitlines(), start=1):
+        for number, line in enumerate(read_lines(table), start=1):
             if line.strip():
                 values = line.split("\t")
                 if len(values) != 4:
@@ -57,12 +62,12 @@ def read_dcase17(
                 clips.setdefault(values[0].strip(), []).append((values[3], where))
                 starts.setdefault(values[0].strip(), _seconds(values[1], where))
         for name, rows in clips.items():
-            labels = list(dict.fromkeys(readable(label) for labels, _ in rows for label in labels.split(",")))
+            labels = list(dict.fromkeys(label for said, where in rows for label in _dcase_labels(said, where)))
             bare = name.removeprefix("Y") if len(name.split("_")[0]) == 12 else name
             columns = {"labels": labels, "start_time": starts[name]}
             yield Example(rows[0][1], [name, f"Y{bare}", bare], columns=columns)
 
-    source = Source(table.name, ["labels", "start_time"], examples, DCASE17)
+    source = Source(table.name, ["labels", "start_time"], examples, DCASE17, unique_names=True)
     return build(source, table.parent, check, streaming, num_threads)
 
 
@@ -95,21 +100,20 @@ def read_audioset(
     known = _audioset_names(table.parent)
 
     def examples() -> Iterator[Example]:
-        with table.open(encoding="utf-8", newline="") as file:
-            for values in csv.reader(file, skipinitialspace=True):
-                if not values or values[0].startswith("#"):
-                    continue
-                where = f"{table.name}:{values[0]}"
-                if len(values) != 4:
-                    raise ValueError(f"{where} has {len(values)} values; expected id, start, end and labels.")
-                video, start, end = values[0], _seconds(values[1], where), _seconds(values[2], where)
-                stems = [video, f"Y{video}", f"{video}_{start}"]
-                stems += [f"{video}_{start * scale}_{end * scale}" for scale in (1, 1000)]
-                labels = [_known(mid, known, where) for mid in values[3].split(",")]
-                columns = {"labels": labels, "youtube_id": video, "start_time": start}
-                yield Example(where, [f"{stem}.wav" for stem in stems], columns=columns)
+        for values in csv.reader(read_lines(table), skipinitialspace=True):
+            if not values or values[0].startswith("#"):
+                continue
+            where = f"{table.name}:{values[0]}"
+            if len(values) != 4:
+                raise ValueError(f"{where} has {len(values)} values; expected id, start, end and labels.")
+            video, start, end = values[0], _seconds(values[1], where), _seconds(values[2], where)
+            stems = [video, f"Y{video}", f"{video}_{start}"]
+            stems += [f"{video}_{start * scale}_{end * scale}" for scale in (1, 1000)]
+            labels = [_known(mid, known, where) for mid in values[3].split(",")]
+            columns = {"labels": labels, "youtube_id": video, "start_time": start}
+            yield Example(where, [f"{stem}.wav" for stem in stems], columns=columns)
 
-    source = Source(table.name, ["labels", "youtube_id", "start_time"], examples, AUDIOSET)
+    source = Source(table.name, ["labels", "youtube_id", "start_time"], examples, AUDIOSET, unique_names=True)
     return build(source, Path(audio_dir or root), check, streaming, num_threads)
 
 
@@ -134,6 +138,19 @@ def _known(mid: str, names: Mapping[str, str], where: str) -> str:
     if mid not in names:
         raise ValueError(f"{where}: the label {mid!r} is not among the {len(names)} of class_labels_indices.csv.")
     return names[mid]
+
+
+def _dcase_labels(said: str, where: str) -> list[str]:
+    """The labels of a line: one, or several with commas between; two of the labels have a comma of their own."""
+    words, labels = [readable(word) for word in said.split(",")], []
+    while words:
+        pair = ", ".join(words[:2])
+        label = pair if pair in DCASE17_LABELS else words[0]
+        if label not in DCASE17_LABELS:
+            raise ValueError(f"{where}: {label!r} is none of the {len(DCASE17_LABELS)} labels of the task.")
+        labels.append(label)
+        del words[: 2 if label == pair else 1]
+    return labels
 
 
 def _seconds(text: str, where: str) -> int:

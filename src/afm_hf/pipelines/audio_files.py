@@ -3,27 +3,23 @@
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from ..audio.audio_folders import AUDIO_SUFFIXES, is_audio, is_litter
 from ..audio.audio_loading import AudioDecodeError
 from ..models.clap_afm.embedding_clap_afm import extract_features
 from .pipeline_audio_inputs import collate_features
-
-AUDIO_SUFFIXES = frozenset(
-    f".{suffix}"
-    for suffix in "wav flac ogg oga opus mp3 m4a mp4 aac webm aif aiff aifc au snd caf wma mka".split()  # noqa: SIM905
-)
 
 
 def find_audio(paths: Iterable[str | os.PathLike[str]]) -> list[str]:
     """Audio files as absolute paths, each once.
 
     Folders are searched to their depths, in the order of names, for files with the suffix of an audio format; hidden
-    ones are left out. Files that are named are taken as they are, even where they do not exist.
+    ones, and what systems leave behind (`__MACOSX`), are left out. Files that are named are taken as they are, even
+    where they do not exist.
     """
     found: dict[str, None] = {}
     for path in paths:
@@ -31,9 +27,9 @@ def find_audio(paths: Iterable[str | os.PathLike[str]]) -> list[str]:
             found[os.path.abspath(path)] = None
             continue
         for folder, folders, names in os.walk(os.path.abspath(path)):
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            folders[:] = sorted(name for name in folders if not is_litter(name))
             for name in sorted(names):
-                if Path(name).suffix.lower() in AUDIO_SUFFIXES and not name.startswith("."):
+                if is_audio(name):
                     found[os.path.join(folder, name)] = None
     return list(found)
 
