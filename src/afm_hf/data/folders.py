@@ -9,7 +9,9 @@ from ..audio.audio_folders import is_litter
 from .engine import COLUMNS, Example, Source, build
 from .label_folders import find_label_folders, label_examples, part_folder
 from .labels import LabelBook
-from .own_columns import (
+from .report import ReadReport
+from .tables import header
+from .tables.own_columns import (
     AUDIO_COLUMNS,
     CAPTION_COLUMNS,
     FOLD,
@@ -21,8 +23,6 @@ from .own_columns import (
     texts_of,
     usual_names,
 )
-from .report import ReadReport
-from .tables import header
 from .templates import load_templates
 
 METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from .cells import NO_TEXT, NoListError, all_texts, is_bracketed, list_in
-from .table_files import READERS
-from .text_files import read_lines, read_text
+from .files import READERS
 
 Brackets: TypeAlias = Literal["list", "either", "text"]
 
@@ -167,4 +166,4 @@ def _get_it(origin: str) -> str:
     return f" Get it from {origin}." if origin else ""
 
 
-__all__ = ["TableRow", "header", "read_lines", "read_rows", "read_text"]
+__all__ = ["Brackets", "TableRow", "header", "read_rows"]

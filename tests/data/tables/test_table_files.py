@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 
 datasets = pytest.importorskip("datasets")
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from audio_files import write_clip  # noqa: E402
 
 from afm_hf.data import read_audio_folder, read_table  # noqa: E402
-from afm_hf.data.cells import NoListError, list_in  # noqa: E402
 from afm_hf.data.tables import read_rows  # noqa: E402
+from afm_hf.data.tables.cells import NoListError, list_in  # noqa: E402
 
 
 @pytest.fixture

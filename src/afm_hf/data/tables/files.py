@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from ..audio.audio_folders import AUDIO_SUFFIXES
+from ...audio.audio_folders import AUDIO_SUFFIXES
 from .text_files import read_text, text_lines
 
 Rows: TypeAlias = Iterator[tuple[str, dict[str, Any]]]  # where each starts, and its values by column

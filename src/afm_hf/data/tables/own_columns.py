@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..labels import clean_label
+from ..report import Note
 from .cells import MISSING, NoListError, list_in
-from .labels import clean_label
-from .report import Note
-from .tables import TableRow, read_rows
+from .rows import TableRow, read_rows
 
 AUDIO_COLUMNS = ("file_name", "audio", "path", "file")
 CAPTION_COLUMNS = ("captions", "caption", "text")
