@@ -105,7 +105,8 @@ def fit_linear_probe(
     Args:
         model ([`ClapAfmModel`] or another with the audio encoder): The model, which stays as it is.
         feature_extractor: Its feature extractor or processor.
-        clips (`list`): Anything that [`load_audio`] takes, but bare arrays, which must be at the model's rate.
+        clips (`list`): Anything that [`load_audio`] takes; bare arrays are taken to be at the model's rate, with a
+            warning.
         labels (`list[str]`): Their labels.
         l2 (`float`, *optional*, defaults to 0.1): Weight decay, as in the mean cross-entropy plus `l2 / 2 * |W|^2`.
         steps (`int`, *optional*, defaults to 100): Most steps of L-BFGS.
@@ -218,9 +219,7 @@ def fit_mapper(
     """
     classes, targets = _classes(clips, labels)
     answers = [classes[target] for target in targets]
-    inputs = processor(
-        audio=list(clips), text=prompt, text_target=answers, sampling_rate=processor.feature_extractor.sampling_rate
-    ).to(model.device)
+    inputs = processor(audio=list(clips), text=prompt, text_target=answers).to(model.device)
     adapted = copy.deepcopy(model).eval()
     adapted.requires_grad_(True)
     adapted.freeze_audio_tower()
@@ -252,7 +251,7 @@ def _classes(clips: Sequence[Any], labels: Sequence[str]) -> tuple[list[str], to
 
 def _features(feature_extractor: Any, clips: Sequence[Any], model: Any) -> dict[str, torch.Tensor]:
     """The encoder's inputs of all clips, `(clips, ...)` each, on the model's device and in its dtype."""
-    inputs = feature_extractor(list(clips), sampling_rate=feature_extractor.sampling_rate, return_tensors="pt")
+    inputs = feature_extractor(list(clips), return_tensors="pt")
     return dict(inputs.to(model.device, model.dtype))
 
 

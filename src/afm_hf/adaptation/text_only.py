@@ -22,8 +22,9 @@ from torch.utils.data import Dataset
 from ..models.clapcap.configuration_clap_afm_captioning import ClapAfmCaptioningConfig
 from ..models.clapcap.modeling_clap_afm_captioning import ClapAfmForConditionalGeneration
 from ..models.clapcap.processing_clap_afm_captioning import ClapAfmCaptioningProcessor
+from ..models.common.processing_afm import pad
 from ..models.prefix_lm.modeling_afm_prefix_lm import AfmPrefixLMModel
-from ..models.prefix_lm.processing_afm_prefix_lm import AUDIO_TOKEN, IGNORED, pad
+from ..models.prefix_lm.processing_afm_prefix_lm import AUDIO_TOKEN, IGNORED
 
 ENCODE_BATCH = 64
 
@@ -68,7 +69,8 @@ def modality_gap(clap: Any, processor: Any, clips: Sequence[Any], captions: Sequ
     Args:
         clap ([`ClapAfmModel`]): The model, in evaluation mode.
         processor ([`ClapAfmProcessor`]): Its processor.
-        clips (`list`): Anything that [`load_audio`] takes, but bare arrays, which must be at the model's rate.
+        clips (`list`): Anything that [`load_audio`] takes; bare arrays are taken to be at the model's rate, with a
+            warning.
         captions (`list[str]`): Their captions.
 
     Raises:
@@ -76,8 +78,7 @@ def modality_gap(clap: Any, processor: Any, clips: Sequence[Any], captions: Sequ
     """
     if not clips or len(clips) != len(captions):
         raise ValueError(f"There are {len(clips)} clips and {len(captions)} captions; give one caption for every clip.")
-    extractor = processor.feature_extractor
-    features = extractor(list(clips), sampling_rate=extractor.sampling_rate, return_tensors="pt")
+    features = processor.feature_extractor(list(clips), return_tensors="pt")
     audio = clap.get_audio_features(**features.to(clap.device, clap.dtype)).pooler_output.float()  # (pairs, dim)
     text = embed_captions(clap, processor, captions).to(audio.device)
     difference = audio - text

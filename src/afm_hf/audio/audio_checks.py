@@ -178,9 +178,17 @@ def _check_values(waveform: Waveform, rate: int, label: str) -> None:
         first = int(bad.any(axis=0).argmax())
         reason = f"{int(bad.sum())} of {waveform.size} values are NaN or infinite, the first at {first / rate:.3f} s"
         raise AudioDecodeError(label, reason, "Mend the file; np.nan_to_num turns such samples into numbers.")
+    hint = "Integer PCM held as floats? Divide int16 values by 32768, or pass the integers themselves."
+    if peak > 1 and _are_whole(waveform):
+        reason = f"peaks at {peak:g} and holds whole numbers only, expected floats with full scale 1"
+        raise AudioDecodeError(label, reason, hint)
     if peak > MAX_PEAK:
-        hint = "Integer PCM held as floats? Divide int16 values by 32768."
         raise AudioDecodeError(label, f"peaks at {peak:g}, expected at most {MAX_PEAK:g} (full scale is 1)", hint)
+
+
+def _are_whole(waveform: Waveform) -> bool:
+    """Whether there is no fraction anywhere; real audio shows one at its beginning."""
+    return all(bool((part == np.rint(part)).all()) for part in (waveform[:, :4096], waveform))
 
 
 def describe_source(source: Any) -> str:

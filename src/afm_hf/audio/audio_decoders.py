@@ -1,5 +1,6 @@
 """From a source of any kind to samples: soundfile, and for what it cannot read torchcodec, torchaudio or ffmpeg."""
 
+import array
 import io
 import os
 import re
@@ -14,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from .audio_checks import (
     MAX_VALUES,
@@ -27,7 +27,17 @@ from .audio_checks import (
     one_line,
     optional,
 )
-from .audio_sources import CHUNK_BYTES, EncodedAudio, as_float32, encoded, from_samples, read_all
+from .audio_samples import (
+    SAMPLES_KEYS,
+    as_float32,
+    from_audio_samples,
+    from_samples,
+    holds_samples,
+    is_audio_samples,
+    own_rate,
+    rate_of,
+)
+from .audio_sources import CHUNK_BYTES, EncodedAudio, encoded, read_all
 
 FFMPEG_TIMEOUT_S = 120.0
 
@@ -45,24 +55,31 @@ def decode_source(source: Any, fallback_rate: int | None, backend: str, part: Pa
     """Source of any kind -> (channels, samples) and rate."""
     if isinstance(source, Mapping):
         return _decode_mapping(source, fallback_rate, backend, part, label)
-    if isinstance(source, (torch.Tensor, list, tuple)) or hasattr(source, "__array__"):
+    if isinstance(source, array.array):
+        source = memoryview(source)
+    if holds_samples(source):
         if fallback_rate is None:
             hint = "Pass source_sampling_rate, or {'array': samples, 'sampling_rate': rate}."
             raise AudioDecodeError(label, "samples came without a sampling rate", hint)
         return part.cut(from_samples(source, label), fallback_rate), fallback_rate
     if callable(getattr(source, "get_all_samples", None)):
         return _from_decoder(source, part, label)
+    if is_audio_samples(source):
+        waveform, rate = from_audio_samples(source, label)
+        return part.cut(waveform, rate), rate
     return _decode_file(encoded(source, label), backend, part)
 
 
 def _decode_mapping(
     source: Mapping[str, Any], fallback_rate: int | None, backend: str, part: Part, label: str
 ) -> tuple[Waveform, int]:
-    for key in ("array", "raw"):
+    for key in SAMPLES_KEYS:
         if source.get(key) is not None:
-            given = source.get("sampling_rate")
-            rate = fallback_rate if given is None else check_rate(given, label, "its 'sampling_rate'")
-            return decode_source(source[key], rate, backend, part, label)
+            given, inner = rate_of(source, label), own_rate(source[key], label)
+            if given is not None and inner is not None and given != inner:
+                hint = "Leave the outer one out."
+                raise AudioDecodeError(label, f"says {given} Hz, but its {key!r} says {inner} Hz itself", hint)
+            return decode_source(source[key], fallback_rate if given is None else given, backend, part, label)
     for key in ("bytes", "path"):
         if source.get(key) is not None:
             return _decode_file(encoded(source[key], label), backend, part)
@@ -78,12 +95,10 @@ def _from_decoder(decoder: Any, part: Part, label: str) -> tuple[Waveform, int]:
     only_a_part = callable(ranged) and (part.offset_s > 0 or end is not None)
     try:
         samples = ranged(part.offset_s, end) if only_a_part and ranged else decoder.get_all_samples()
-        data, given = samples.data, samples.sample_rate
+        _ = samples.data, samples.sample_rate
     except Exception as error:  # whatever the decoder raises means one thing: this audio cannot be had
         raise AudioDecodeError(label, f"its decoder failed: {one_line(error)}") from error
-    rate = check_rate(given, label, "its sampling rate")
-    waveform = as_float32(data, label)
-    waveform = waveform[None] if waveform.ndim == 1 else waveform
+    waveform, rate = from_audio_samples(samples, label)
     rest = Part(0.0, part.duration_s, part.max_duration_s) if only_a_part else part
     return rest.cut(waveform, rate), rate
 

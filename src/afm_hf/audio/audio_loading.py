@@ -18,6 +18,7 @@ import torch
 from .audio_checks import AudioDecodeError, Part, Waveform, check_choice, check_rate, check_waveform, describe_source
 from .audio_decoders import decode_source
 from .audio_resampling import resample_sinc, resample_soxr
+from .audio_samples import lacks_rate, warn_of_assumed_rate
 
 _BACKENDS = ("auto", "soundfile", "torchcodec", "torchaudio", "ffmpeg")
 _CHANNEL_POLICIES = ("mean", "concat", "first")
@@ -64,10 +65,11 @@ def load_audio(
 
     Args:
         source: a path, a `file://`, `http://` or `https://` URL, the bytes of a file, a binary file object (read from
-            where it stands), samples (NumPy array, torch tensor, list of floats; `(samples,)` or `(channels, samples)`;
-            floats at full scale 1, or int16, int32, uint8 PCM, which is scaled), a mapping
-            `{"array" | "raw": ..., "sampling_rate": ...}` or `{"path": ..., "bytes": ...}` (bytes win), or a decoder
-            with `get_all_samples()` as datasets and torchcodec have.
+            where it stands), samples (NumPy array, torch tensor, list of floats, buffer; `(samples,)` or `(channels,
+            samples)`; floats at full scale 1, or int16, int32, uint8 PCM, which is scaled), a mapping
+            `{"array" | "raw": ..., "sampling_rate": ...}` or `{"path": ..., "bytes": ...}` (bytes win), a decoder with
+            `get_all_samples()` as datasets and torchcodec have, or what that gives (`data`, `sample_rate`). The rate
+            may also be called `sample_rate`, `samplerate`, `sr`, `fs`, `rate` or `frame_rate`.
         sampling_rate: wanted rate in Hz; None keeps the rate of the source.
         channels: "mean" averages the channels, "first" takes channel 0, "concat" resamples every channel and puts them
             one after the other, as the official loaders do.
@@ -75,7 +77,7 @@ def load_audio(
         backend: decoder of files: "auto" is soundfile, then, for containers that it cannot read, torchcodec, then the
             ffmpeg program; "soundfile", "torchcodec", "torchaudio" and "ffmpeg" are that one alone.
         source_sampling_rate: rate in Hz of samples that come without one. None: they are taken to be at
-            `sampling_rate`. A rate that the source itself carries always wins.
+            `sampling_rate`, with a warning. A rate that the source itself carries always wins.
         offset_s: where to start, in seconds of the source.
         duration_s: seconds to read from there (less if the source ends sooner). Only these are decoded.
         max_duration_s: refuse what would be longer than this many seconds (after `offset_s` and `duration_s`).
@@ -93,6 +95,8 @@ def load_audio(
     check_choice("resampler", resampler, _RESAMPLERS)
     label = name or describe_source(source)
     wanted = None if sampling_rate is None else check_rate(sampling_rate, label, "sampling_rate")
+    if source_sampling_rate is None and wanted is not None and lacks_rate(source):
+        warn_of_assumed_rate(wanted)
     waveform, rate = decode_audio(
         source,
         source_sampling_rate=wanted if source_sampling_rate is None else source_sampling_rate,

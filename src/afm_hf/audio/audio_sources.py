@@ -1,4 +1,4 @@
-"""From a source to an encoded file or to samples: paths, URLs, bytes, file objects, arrays, tensors, lists."""
+"""From a source to an encoded file: paths, URLs, bytes, file objects."""
 
 import contextlib
 import functools
@@ -15,18 +15,13 @@ from dataclasses import dataclass
 from http.client import HTTPException
 from typing import Any, BinaryIO
 
-import numpy as np
-import numpy.typing as npt
-import torch
-
-from .audio_checks import MAX_CHANNELS, AudioDecodeError, Waveform, one_line
+from .audio_checks import AudioDecodeError, one_line
 
 MAX_BYTES = 2**31  # encoded bytes taken from a file object
 MAX_DOWNLOAD_BYTES = 2**29
 DOWNLOAD_TIMEOUT_S = 60.0
 
 CHUNK_BYTES = 2**20
-_FULL_SCALE = {"i2": 2.0**15, "i4": 2.0**31, "u1": 2.0**7}  # integer PCM whose meaning is beyond doubt
 
 
 @dataclass(frozen=True)
@@ -165,53 +160,3 @@ def _download(url: str, label: str) -> bytes:
     if not content:
         raise AudioDecodeError(label, "the server sent 0 bytes")
     return content
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Samples in memory
-# ---------------------------------------------------------------------------------------------------------------------
-
-
-def from_samples(samples: Any, label: str) -> Waveform:
-    """Array, tensor or list -> float32 (channels, samples)."""
-    waveform = as_float32(samples, label)
-    if waveform.ndim not in (1, 2):
-        hint = "Pass one clip at a time, without a batch axis."
-        raise AudioDecodeError(label, f"has shape {waveform.shape}, expected (samples,) or (channels, samples)", hint)
-    waveform = waveform[None] if waveform.ndim == 1 else waveform  # (samples,) -> (1, samples)
-    rows, columns = waveform.shape
-    if not waveform.size:
-        raise AudioDecodeError(label, f"is empty: shape {np.shape(samples)}")
-    if rows > columns or rows > MAX_CHANNELS:
-        # Taking (samples, channels) for (channels, samples) would average over time without any sign of it.
-        hint = "If this is (samples, channels), transpose it: array.T."
-        reason = f"has shape {waveform.shape}: {rows} channels of {columns} samples; expected (channels, samples)"
-        raise AudioDecodeError(label, f"{reason} with at most {MAX_CHANNELS} channels", hint)
-    return waveform
-
-
-def as_float32(samples: Any, label: str) -> Waveform:
-    """Numbers of any shape -> float32; int16, int32 and uint8 are PCM and scaled to [-1, 1)."""
-    array = _as_array(samples, label)
-    if array.dtype.kind == "f":
-        with np.errstate(over="ignore"):  # too large for float32 becomes infinite, which is refused later
-            return array.astype(np.float32)  # a copy: callers may change what they get
-    full_scale = _FULL_SCALE.get(f"{array.dtype.kind}{array.dtype.itemsize}")
-    if full_scale is None:
-        hint = "Convert to float32 with full scale 1 (for integers divide by their full scale)."
-        raise AudioDecodeError(
-            label, f"has dtype {array.dtype}, expected floats, or PCM as int16, int32 or uint8", hint
-        )
-    centred = array.astype(np.float32) - (full_scale if array.dtype.kind == "u" else 0.0)
-    return (centred / full_scale).astype(np.float32)
-
-
-def _as_array(samples: Any, label: str) -> npt.NDArray[Any]:
-    try:
-        if isinstance(samples, torch.Tensor):
-            tensor = samples.detach().cpu()
-            return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor.resolve_conj()).numpy()
-        return np.asarray(samples)
-    except Exception as error:  # ragged lists, sparse or meta tensors, broken __array__
-        hint = "With a rate pass {'array': samples, 'sampling_rate': rate}." if isinstance(samples, tuple) else None
-        raise AudioDecodeError(label, f"is no rectangular array of numbers: {one_line(error)}", hint) from error

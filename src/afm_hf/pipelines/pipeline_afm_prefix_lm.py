@@ -17,15 +17,14 @@ from transformers import GenerationConfig
 from transformers.pipelines.base import Pipeline
 
 from ..audio.audio_loading import AudioDecodeError, describe_source
-from ..models.prefix_lm.processing_afm_prefix_lm import pad
+from ..audio.audio_samples import is_many, is_samples, rate_of, with_rate
+from ..models.common.processing_afm import pad
 from .pipeline_audio_inputs import (
     AnswerStream,
     BadInputError,
     as_inputs,
     collate_features,
-    is_many,
     is_row,
-    is_samples,
     load_batches,
 )
 
@@ -195,8 +194,10 @@ class AfmPrefixLMPipeline(Pipeline):
 
     def _clips_of(self, audio: Any) -> list[Any]:
         """The clips of one input."""
+        rate = rate_of(audio, "its row", is_row=True) if is_row(audio) else None
         audio = audio["audio"] if is_row(audio) else audio
-        clips = list(audio) if isinstance(audio, list | tuple) and not is_samples(audio) else [audio]
+        several = isinstance(audio, list | tuple) and not is_samples(audio)
+        clips = [with_rate(clip, rate) for clip in (audio if several else [audio])]
         allowed = self.clip_counts()
         if len(clips) not in allowed:
             wanted = " or ".join(map(str, allowed))

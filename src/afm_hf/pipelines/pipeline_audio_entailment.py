@@ -15,6 +15,7 @@ import torch
 from transformers.pipelines import pipeline as make_pipeline
 from transformers.pipelines.base import Pipeline
 
+from ..audio.audio_samples import is_samples, lacks_rate, rate_of, warn_of_assumed_rate, with_rate
 from ..entailment.entailment_contrastive import (
     THRESHOLDS_FILE,
     check_thresholds,
@@ -39,7 +40,7 @@ from ..models.prefix_lm.prompts_afm import scored_answers
 from ..models.prefix_lm.scoring_afm import score_answers
 from .pipeline_afm_prefix_lm import AfmPrefixLMPipeline
 from .pipeline_audio_captioning import AudioCaptioningPipeline
-from .pipeline_audio_inputs import BadInputError, as_inputs, collate_features, is_row, is_samples
+from .pipeline_audio_inputs import BadInputError, as_inputs, collate_features, is_row
 
 CONTRASTIVE_SCORING = ("thresholds", "probe", "similarity", "embeddings")
 GENERATIVE_SCORING = ("letter", "text", "likelihood")
@@ -203,15 +204,16 @@ class AudioEntailmentPipeline(AfmPrefixLMPipeline):
     ) -> dict[str, Any]:
         """The inputs of one clip with its hypotheses and captions."""
         row = _as_row(audio)
-        clip: Any = row.get("audio")
+        clip: Any = with_rate(row.get("audio"), rate_of(row, "its row", is_row=True))
         given = row.get("hypothesis") if row.get("hypothesis") is not None else hypothesis
         captions = next((row[name] for name in ("caption", "captions") if row.get(name) is not None), caption)
         item: dict[str, Any] = {"hypotheses": _texts("hypothesis", given), "one": isinstance(given, str)}
         needs = self._needs(settings)
         if hasattr(clip, "read"):  # it may be read more than once
             clip = {"path": getattr(clip, "name", None), "bytes": clip.read()}
-        if sampling_rate is None and (is_samples(clip) or hasattr(clip, "__array__")):
+        if sampling_rate is None and lacks_rate(clip):
             sampling_rate = self.processor.feature_extractor.sampling_rate  # also for the captioner
+            warn_of_assumed_rate(sampling_rate)
         if "caption" in needs:
             if captions is None:
                 captions = self._caption(clip, settings.get("captioner"), sampling_rate, truncation)

@@ -8,21 +8,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Siz
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from ..audio.audio_loading import AudioDecodeError
+from ..audio.audio_samples import is_many, is_samples
 
 
 class BadInputError(ValueError):
     """An input of a pipeline that cannot be used for another reason than its audio's content."""
-
-
-def is_samples(audio: Any) -> bool:
-    """Whether a list or tuple holds the samples of one clip, rather than clips."""
-    return isinstance(audio, list | tuple) and bool(audio) and isinstance(audio[0], int | float | np.number)
 
 
 def is_row(audio: Any) -> bool:
@@ -30,16 +25,10 @@ def is_row(audio: Any) -> bool:
     return isinstance(audio, Mapping) and "audio" in audio
 
 
-def is_many(audios: Any) -> bool:
-    """Whether these are several inputs, to be gone through by index; samples, bytes and names are one."""
-    one = isinstance(audios, str | bytes | bytearray | memoryview) or is_samples(audios)
-    return isinstance(audios, Sequence) and not one
-
-
 def as_inputs(audios: Any) -> tuple[Any, bool]:
     """What `Pipeline` tells apart (one input, a `Dataset`, a generator), and whether a list is to be returned."""
     if is_samples(audios):
-        return np.asarray(audios, np.float32), False
+        return tuple(audios), False  # a list would be gone through
     if is_many(audios):
         return Inputs(audios), True
     if hasattr(audios, "column_names") or isinstance(audios, Dataset):  # of datasets, of torch
@@ -175,8 +164,6 @@ __all__ = [
     "BadInputError",
     "as_inputs",
     "collate_features",
-    "is_many",
     "is_row",
-    "is_samples",
     "load_batches",
 ]

@@ -17,6 +17,7 @@ from ..adaptation.test_time.augmentation import AfmAugmentation
 from ..adaptation.test_time.domain_vector import DomainVector, as_domain_vector
 from ..adaptation.test_time.optimization import AdaptationResult, AdaptationSettings, adapt
 from ..audio.audio_loading import AudioDecodeError, describe_source, load_audio
+from ..audio.audio_samples import clip_of_row
 from ..models.clap_afm.embedding_clap_afm import as_labels, embed_audio, extract_features
 from .pipeline_audio_inputs import as_inputs, is_row
 from .pipeline_zero_shot_audio_classification import ZeroShotAudioClassificationPipeline
@@ -165,7 +166,7 @@ class TestTimeAdaptationPipeline(ZeroShotAudioClassificationPipeline):
         if not hasattr(extractor, "window_hop_s"):
             raise ValueError(f"Adaptation needs a feature extractor of this package, not a {type(extractor).__name__}.")
         if is_row(audio) and not audio.keys() & {"array", "raw", "path", "bytes"}:
-            audio = audio["audio"]
+            audio = clip_of_row(audio)
         how = {"channels": extractor.channels, "resampler": extractor.resampler}
         waveform = load_audio(audio, extractor.sampling_rate, source_sampling_rate=sampling_rate, **how)
         try:

@@ -20,6 +20,7 @@ from transformers.utils import logging
 
 from ..adaptation.test_time.domain_vector import DomainVector, as_domain_vector, text_fingerprint
 from ..adaptation.test_time.prompted_labels import embed_with_vector
+from ..audio.audio_samples import refuse_misnamed_rate
 from ..models.clap_afm.embedding_clap_afm import (
     DEFAULT_TEMPLATE,
     as_labels,
@@ -91,7 +92,7 @@ class ZeroShotAudioClassificationPipeline(Pipeline):
             top_k (`int`, *optional*): How many of the best labels to return; all if not given.
             sampling_rate (`int`, *optional*):
                 Rate in Hz of bare arrays, which are resampled if need be. Without it they are taken to be at the
-                feature extractor's rate.
+                feature extractor's rate, with a warning. A row may have it as a column, too.
             truncation (`str`, *optional*):
                 What of a long clip is heard: `"first"`, `"center"`, `"random"` or all `"windows"`; the feature
                 extractor's own setting if not given. Other models' extractors have other names.
@@ -146,6 +147,7 @@ class ZeroShotAudioClassificationPipeline(Pipeline):
         known = {"candidate_labels", "hypothesis_template", "multi_label", "top_k", "sampling_rate", "truncation"}
         known |= {"domain_vector"}
         unknown = kwargs.keys() - known
+        refuse_misnamed_rate(unknown)
         if unknown:
             logger.warning(f"Ignoring the unknown arguments {sorted(unknown)}; known are {sorted(known)}.")
         preprocess: dict[str, Any] = {name: kwargs[name] for name in ("sampling_rate", "truncation") if name in kwargs}

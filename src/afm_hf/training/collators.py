@@ -15,6 +15,7 @@ import torch
 from transformers.utils import logging
 
 from ..audio.audio_loading import AudioDecodeError, describe_source
+from ..audio.audio_samples import rate_of, with_rate
 
 logger = logging.get_logger(__name__)
 
@@ -75,7 +76,7 @@ class _Collator:
             if not _is_given(row.get(name)):
                 continue
             try:
-                self.feature_extractor([row[name]], **self._audio_settings())
+                self.feature_extractor([_clip(row, name)], **self._audio_settings())
             except AudioDecodeError as error:
                 clip = describe_source(row[name]) if isinstance(row[name], str) else error.source
                 logger.warning(f"A row is left out of training: its `{name}`, {clip}, cannot be used: {error}")
@@ -112,8 +113,8 @@ class ClapCollator(_Collator):
         sampling_rate (`int`, *optional*): Rate in Hz of bare arrays; see the feature extractor.
         **audio_kwargs: Further arguments of the feature extractor, for example `truncation="random"`.
 
-    A row has `audio` (path, array, item of `datasets`, ...) and `text` or `caption`; a list of captions stands for one
-    of them, drawn anew for every batch.
+    A row has `audio` (path, array, item of `datasets`, ...; beside bare arrays also `sampling_rate`) and `text` or
+    `caption`; a list of captions stands for one of them, drawn anew for every batch.
     """
 
     def __init__(
@@ -132,7 +133,7 @@ class ClapCollator(_Collator):
         given = [_column(row, TEXTS) for row in rows]
         generator = self._generator(given)
         batch = self.processor(
-            audio=[_column(row, ("audio",)) for row in rows],
+            audio=[_clip(row) for row in rows],
             text=[_one_of(text, generator) for text in given],
             text_kwargs=self._text_kwargs,
             audio_kwargs=self._audio_settings(generator),
@@ -196,15 +197,15 @@ class PrefixLMCollator(_Collator):
 
     def _examples(self, rows: list[Mapping[str, Any]], generator: random.Random) -> list[Any]:
         """Clips, or pairs of clips."""
-        clips = [_column(row, ("audio",)) for row in rows]
-        seconds = [row.get("audio2") for row in rows]
+        clips = [_clip(row) for row in rows]
+        seconds = [_clip(row, "audio2") if _is_given(row.get("audio2")) else None for row in rows]
         if self.clips_per_example == 1:
-            if any(map(_is_given, seconds)):
+            if any(second is not None for second in seconds):
                 raise ValueError(f"A row has `audio2`, but {type(self.processor).__name__} takes one clip a row.")
             return clips
         pairs = []
         for index, (clip, second) in enumerate(zip(clips, seconds, strict=True)):
-            if _is_given(second):
+            if second is not None:
                 pairs.append([clip, second])
                 continue
             others = clips[:index] + clips[index + 1 :]
@@ -258,7 +259,7 @@ class LabelCollator(_Collator):
                 line[row] = 1.0
         else:
             labels = torch.tensor(indices)[:, 0]
-        clips = [_column(row, ("audio",)) for row in rows]
+        clips = [_clip(row) for row in rows]
         settings = self._audio_settings(self._generator(given))
         return {**self.feature_extractor(clips, return_tensors="pt", **settings), "labels": labels}
 
@@ -271,6 +272,11 @@ class LabelCollator(_Collator):
 def _is_given(clip: Any) -> bool:
     """The official files write an empty path where there is no second clip."""
     return clip is not None and not (isinstance(clip, str) and not clip)
+
+
+def _clip(row: Mapping[str, Any], name: str = "audio") -> Any:
+    """A clip of a row, with the rate of the row's own column if it has none itself."""
+    return with_rate(_column(row, (name,)), rate_of(row, "a row", is_row=True))
 
 
 def _column(row: Mapping[str, Any], names: Sequence[str]) -> Any:

@@ -46,11 +46,11 @@ def waveforms(monkeypatch):
 
 
 def cut(waveforms, samples, rate=1000, **kwargs):
-    """What is left of `samples` under the settings, as lists of numbers."""
+    """What is left of `samples` under the settings, as lists of numbers; they are heard as 64ths of full scale."""
     waveforms.clear()
     constructed = {name: kwargs.pop(name) for name in ("window_hop_s",) if name in kwargs}
-    micro(**constructed)([np.asarray(samples, np.float32)], sampling_rate=rate, **kwargs)
-    return [[round(value, 5) for value in row] for row in waveforms]
+    micro(**constructed)([np.asarray(samples, np.float32) / 64], sampling_rate=rate, **kwargs)
+    return [[round(64 * value, 5) for value in row] for row in waveforms]
 
 
 # -- values -----------------------------------------------------------------------------------------------------------

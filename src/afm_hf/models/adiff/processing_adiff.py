@@ -4,7 +4,8 @@ from typing import Any
 
 import torch
 
-from ..prefix_lm.processing_afm_prefix_lm import AfmPairProcessor, pad
+from ..common.processing_afm import pad
+from ..prefix_lm.processing_afm_prefix_lm import AfmPairProcessor
 from ..prefix_lm.prompts_afm import DIFFERENCE_PROMPTS
 
 

@@ -7,13 +7,13 @@ templates.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch.nn import functional as F
 from transformers.feature_extraction_utils import BatchFeature
 
 from ...audio.audio_checks import AudioDecodeError, describe_source
 from ...audio.audio_loading import load_audio
+from ...audio.audio_samples import clip_of_row
 from ..common.feature_extraction_afm import TRUNCATIONS
 
 DEFAULT_TEMPLATE = "This is a sound of {}."
@@ -32,7 +32,7 @@ def extract_features(
     Args:
         extractor: The feature extractor.
         audio: The clip; see [`load_audio`]. A mapping may hold it under `"audio"`, as rows of `datasets` do.
-        sampling_rate (`int`, *optional*): Rate in Hz of bare samples; the extractor's if not given.
+        sampling_rate (`int`, *optional*): Rate in Hz of bare samples; the extractor's, with a warning, if not given.
         truncation (`str`, *optional*): What of a long clip is taken; the extractor's own setting if not given.
 
     Raises:
@@ -40,7 +40,7 @@ def extract_features(
         ValueError: the extractor does not know that truncation.
     """
     if isinstance(audio, Mapping) and "audio" in audio and not audio.keys() & {"array", "raw", "path", "bytes"}:
-        audio = audio["audio"]
+        audio = clip_of_row(audio)
     options = {"return_tensors": "pt"} if truncation is None else {"return_tensors": "pt", "truncation": truncation}
     if not hasattr(extractor, "window_hop_s"):
         if truncation in TRUNCATIONS:
@@ -50,8 +50,6 @@ def extract_features(
             )
         waveform = load_audio(audio, extractor.sampling_rate, source_sampling_rate=sampling_rate)
         return extractor([waveform], sampling_rate=extractor.sampling_rate, **options)
-    if sampling_rate is None and isinstance(audio, np.ndarray | torch.Tensor | list | tuple):
-        sampling_rate = extractor.sampling_rate
     try:
         return extractor([audio], sampling_rate=sampling_rate, **options)
     except AudioDecodeError as error:

@@ -6,9 +6,7 @@ from typing import Any
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.processing_utils import ProcessingKwargs, ProcessorMixin
 
-from ..common.feature_extraction_afm import PADDINGS, TRUNCATIONS
-
-AUDIO_SETTINGS = ("max_length_s", "channels", "resampler", "generator", "device")
+from ..common.processing_afm import with_audio_apart
 
 
 class ClapAfmProcessor(ProcessorMixin):
@@ -45,7 +43,8 @@ class ClapAfmProcessor(ProcessorMixin):
                 `sampling_rate`, `max_length_s`, `channels`, `resampler`, `generator` and `device` go to the feature
                 extractor. `padding` and `truncation` go to the tokenizer, or to the feature extractor if they are words
                 that only it knows (`"repeat"`, `"windows"`, ...). `max_length` and the like go to the tokenizer,
-                `return_tensors` to both. `text_kwargs` and `audio_kwargs` are dictionaries for one side.
+                `return_tensors` to both. `text_kwargs` and `audio_kwargs` are dictionaries for one side,
+                `common_kwargs` for both.
 
         Returns:
             [`BatchFeature`] with what the tokenizer and the feature extractor give.
@@ -53,20 +52,13 @@ class ClapAfmProcessor(ProcessorMixin):
         Raises:
             ValueError: if neither text nor audio is given, or a setting is unknown or given twice.
         """
-        own = dict(kwargs.pop("audio_kwargs", None) or {})
-        for name in list(kwargs):
-            words = {"padding": PADDINGS, "truncation": TRUNCATIONS}.get(name, ())
-            if name in AUDIO_SETTINGS or kwargs[name] in words:
-                if name in own:
-                    raise ValueError(f"`{name}` was given twice: in `audio_kwargs` and by itself.")
-                own[name] = kwargs.pop(name)
-        generator = own.pop("generator", None)  # merging copies the arguments, and a copied generator repeats itself
-        kwargs["audio_kwargs"] = own
+        arguments, generator = with_audio_apart(kwargs)
         inputs: dict[str, Any] = {}
         if text is not None or audio is None:
-            inputs.update(super().__call__(text=text, **kwargs))
+            inputs.update(super().__call__(text=text, **arguments))
         if audio is not None:
-            merged = self._merge_kwargs(ProcessingKwargs, tokenizer_init_kwargs=self.tokenizer.init_kwargs, **kwargs)
+            defaults = self.tokenizer.init_kwargs
+            merged = self._merge_kwargs(ProcessingKwargs, tokenizer_init_kwargs=defaults, **arguments)
             inputs.update(self.feature_extractor(audio, generator=generator, **merged["audio_kwargs"]))
         return BatchFeature(inputs)
 

@@ -6,8 +6,6 @@ the official HTSAT models run a 32 kHz bank over 44.1 kHz audio.
 """
 
 import math
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +15,7 @@ from transformers.feature_extraction_utils import BatchFeature
 from transformers.utils import TensorType, logging
 
 from ...audio.audio_loading import AudioDecodeError, describe_source, load_audio
+from ...audio.audio_samples import is_many, own_rate, refuse_misnamed_rate
 from ...audio.log_mel import log_mel_of_clips, mel_bank
 
 logger = logging.get_logger(__name__)
@@ -145,7 +144,7 @@ class AfmFeatureExtractor(SequenceFeatureExtractor):
             audio: One clip or a list of clips; see the class for what a clip may be.
             sampling_rate (`int`, *optional*):
                 Rate in Hz of bare arrays, which are resampled if it is not the extractor's. Without it they are taken
-                to be at the extractor's rate. Files and `{"array", "sampling_rate"}` know their own.
+                to be at the extractor's rate, with a warning. Files and `{"array", "sampling_rate"}` know their own.
             return_tensors (`str`, *optional*): `"pt"` for torch tensors, `"np"` or `None` for NumPy arrays.
             padding, truncation, max_length_s, channels, resampler (*optional*):
                 Override the extractor's own settings for this call. Booleans and the tokenizers' padding names (a
@@ -169,6 +168,7 @@ class AfmFeatureExtractor(SequenceFeatureExtractor):
         channels = _setting("channels", channels, CHANNELS, self.channels)
         resampler = _setting("resampler", resampler, RESAMPLERS, self.resampler)
         length = self._clip_length(self.max_length_s if max_length_s is None else max_length_s)
+        refuse_misnamed_rate(kwargs)
         if unknown := sorted(set(kwargs) - TOKENIZER_ARGUMENTS):
             logger.warning_once(f"{type(self).__name__} does not know {', '.join(unknown)}, and does without.")
         device = torch.device("cpu" if device is None else device)
@@ -261,21 +261,14 @@ class AfmFeatureExtractor(SequenceFeatureExtractor):
         return torch.nn.functional.pad(waveform, (0, length - len(waveform)), value=self.padding_value)
 
     def _check_rates(self, clips: list[Any], sampling_rate: int | None) -> None:
-        """Raises if a clip's own rate contradicts `sampling_rate`; warns once if bare arrays come without a rate."""
-        bare = False
+        """Raises if a clip's own rate contradicts `sampling_rate`."""
         for index, clip in enumerate(clips):
-            own = clip.get("sampling_rate") if isinstance(clip, dict) else None
-            if own is not None and sampling_rate is not None and own != sampling_rate:
+            own = None if sampling_rate is None else own_rate(clip, f"audio[{index}]")
+            if own is not None and own != sampling_rate:
                 raise ValueError(
                     f"audio[{index}] says that its sampling rate is {own} Hz, but `sampling_rate={sampling_rate}` was "
                     "given. Leave `sampling_rate` out where the clips know their own."
                 )
-            bare = bare or isinstance(clip, np.ndarray | torch.Tensor | list | tuple)
-        if bare and sampling_rate is None:
-            logger.warning_once(
-                f"Arrays without a `sampling_rate` are taken to be at {self.sampling_rate} Hz. Pass `sampling_rate` "
-                "(they are then resampled if need be): a wrong guess goes unnoticed."
-            )
 
 
 def as_clips(audio: Any) -> list[Any]:
@@ -293,12 +286,8 @@ def as_clips(audio: Any) -> list[Any]:
                 f"shape {tuple(audio.shape)}. Pass stereo clips as a list of (channels, samples) arrays."
             )
         clips = list(audio) if audio.ndim == 2 else [audio]
-    elif isinstance(audio, list | tuple) and not (audio and isinstance(audio[0], int | float)):
-        clips = list(audio)
-    elif isinstance(audio, Sequence) and not isinstance(
-        audio, str | bytes | bytearray | memoryview | Path | list | tuple
-    ):
-        clips = list(audio)  # for example a column of a `datasets.Dataset`
+    elif is_many(audio):
+        clips = list(audio)  # also a column of a `datasets.Dataset`
     else:
         clips = [audio]
     if not clips:

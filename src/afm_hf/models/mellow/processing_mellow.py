@@ -60,9 +60,7 @@ class MellowProcessor(AfmPairProcessor):
         text_target: str | Sequence[str] | None = None,
         add_text: str | Sequence[str] | None = None,
         sampling_rate: int | None = None,
-        return_tensors: str | None = "pt",
-        padding_side: str | None = None,
-        **audio_kwargs: Any,
+        **kwargs: Any,
     ) -> BatchFeature:
         """See [`AfmPrefixLMProcessor`]; every example needs a prompt."""
         if text_target is not None:
@@ -76,9 +74,7 @@ class MellowProcessor(AfmPairProcessor):
             text_target=text_target,
             add_text=add_text,
             sampling_rate=sampling_rate,
-            return_tensors=return_tensors,
-            padding_side=padding_side,
-            **audio_kwargs,
+            **kwargs,
         )
 
     def apply_chat_template(

@@ -16,6 +16,7 @@ from transformers.utils import logging
 
 from ...audio.audio_loading import AudioDecodeError
 from ..common.feature_extraction_afm import as_clips
+from ..common.processing_afm import merged_arguments, pad, row_length, shortened
 
 logger = logging.get_logger(__name__)
 
@@ -68,9 +69,7 @@ class AfmPrefixLMProcessor(ProcessorMixin):
         text_target: str | Sequence[str] | None = None,
         add_text: str | Sequence[str] | None = None,
         sampling_rate: int | None = None,
-        return_tensors: str | None = "pt",
-        padding_side: str | None = None,
-        **audio_kwargs: Any,
+        **kwargs: Any,
     ) -> BatchFeature:
         r"""
         Makes the inputs of a model.
@@ -82,9 +81,15 @@ class AfmPrefixLMProcessor(ProcessorMixin):
                 Answers, for training: they are appended, and `labels` are made, -100 on everything else.
             add_text (`str` or `list[str]`, *optional*): What all answers begin with, or each; no loss is taken on it.
             sampling_rate (`int`, *optional*): Rate in Hz of bare arrays; see the feature extractor.
-            return_tensors (`str`, *optional*, defaults to `"pt"`): `"pt"` or `"np"`.
-            padding_side (`str`, *optional*): `"left"` for generation, `"right"` for training, if not said otherwise.
-            **audio_kwargs: Further arguments of the feature extractor (`truncation`, `channels`, `device`, ...).
+            kwargs (*optional*):
+                `return_tensors`: `"pt"`, which is the default here, `"np"`, or `None` for lists of tokens.
+                `padding_side`: `"left"` for generation, `"right"` for training, if not said otherwise.
+                `padding`, `max_length`, `truncation`, `pad_to_multiple_of`, `return_attention_mask`: Of the rows of
+                tokens, placeholders counted, as a tokenizer takes them; rows are padded to the longest if nothing is
+                said, and the placeholders are never cut.
+                `truncation` and `padding`, if they are words that only the feature extractor knows (`"windows"`,
+                `"zero"`, ...), and `max_length_s`, `channels`, `resampler`, `generator`, `device`: For that.
+                `text_kwargs`, `audio_kwargs`, `common_kwargs`: The same as dictionaries, for one side or both.
 
         Returns:
             [`BatchFeature`] with `input_ids` and `attention_mask` `(batch, tokens)`, the feature extractor's
@@ -92,15 +97,18 @@ class AfmPrefixLMProcessor(ProcessorMixin):
 
         Raises:
             AudioDecodeError: (a `ValueError`) for audio that cannot be used; it names the clip.
-            ValueError: if there is no audio, a text is no string, or if numbers of clips, prompts and answers do not
-                fit.
+            ValueError: if there is no audio, a text is no string, numbers of clips, prompts and answers do not fit, a
+                setting is given twice, or rows of unequal length are to become tensors without padding.
         """
         if audio is None:
             raise ValueError(f"{type(self).__name__} needs `audio`.")
         for name in ("images", "videos"):  # transformers' pipelines name them to every processor
-            if audio_kwargs.pop(name, None) is not None:
+            if kwargs.pop(name, None) is not None:
                 raise ValueError(f"{type(self).__name__} takes audio and text, but `{name}` were given.")
-        inputs = self.audio_inputs(audio, sampling_rate=sampling_rate, return_tensors="pt", **audio_kwargs)
+        if sampling_rate is not None:
+            kwargs["sampling_rate"] = sampling_rate
+        row_settings, audio_settings = merged_arguments(self, kwargs)
+        inputs = self.audio_inputs(audio, **audio_settings)
         examples = len(inputs["input_features"])
         prompts = one_each("text", text, examples)
         beginnings = one_each("add_text", add_text, examples)
@@ -108,18 +116,32 @@ class AfmPrefixLMProcessor(ProcessorMixin):
             self.front_ids(prompt) + (self.encode(beginning) if beginning else [])
             for prompt, beginning in zip(prompts, beginnings, strict=True)
         ]
-        answers: list[list[int]] = [[]] * examples
+        answers: list[list[int]] | None = None
         if text_target is not None:
             answers = [self.answer_ids(answer) for answer in one_each("text_target", text_target, examples)]
-        side = padding_side or ("right" if text_target is not None else "left")
-        rows = [front + answer for front, answer in zip(fronts, answers, strict=True)]
-        inputs["input_ids"] = pad(rows, self.pad_id, side)
-        inputs["attention_mask"] = pad([[1] * len(row) for row in rows], 0, side)
-        if text_target is not None:
-            labels = [[IGNORED] * len(front) + answer for front, answer in zip(fronts, answers, strict=True)]
-            inputs["labels"] = pad(labels, IGNORED, side)
+        rows = self._rows(fronts, answers, row_settings)
         inputs.update(self.prompt_inputs(prompts))
-        return BatchFeature(inputs) if return_tensors == "pt" else BatchFeature(inputs, tensor_type=return_tensors)
+        return _as_batch(rows, inputs, row_settings["return_tensors"])
+
+    def _rows(
+        self, fronts: list[list[int]], answers: list[list[int]] | None, settings: dict[str, Any]
+    ) -> dict[str, list[list[int]]]:
+        """`input_ids`, `attention_mask` and, where there are answers, `labels`; padded unless that is switched off."""
+        side = settings["padding_side"] or ("left" if answers is None else "right")
+        whole = [front + answer for front, answer in zip(fronts, answers or [[]] * len(fronts), strict=True)]
+        ids = [shortened(row, self.audio_token_id, settings) for row in whole]
+        rows = {"input_ids": (ids, self.pad_id), "attention_mask": ([[1] * len(row) for row in ids], 0)}
+        if answers is not None:
+            labels = [
+                ([IGNORED] * len(front) + row[len(front) :])[: len(row)] for front, row in zip(fronts, ids, strict=True)
+            ]
+            rows["labels"] = (labels, IGNORED)
+        if settings.get("return_attention_mask") is False:
+            del rows["attention_mask"]
+        length = row_length([len(row) for row in ids], settings, self.tokenizer.model_max_length)
+        if length is None:
+            return {name: filled for name, (filled, _) in rows.items()}
+        return {name: pad(filled, value, side, length).tolist() for name, (filled, value) in rows.items()}
 
     @property
     def pad_id(self) -> int:
@@ -238,6 +260,22 @@ class AfmPairProcessor(AfmPrefixLMProcessor):
         return {"input_features": made["input_features"].unflatten(0, (len(pairs), 2))}
 
 
+def _as_batch(
+    rows: dict[str, list[list[int]]], others: dict[str, torch.Tensor], return_tensors: str | None
+) -> BatchFeature:
+    """Rows of tokens and the other inputs as tensors, NumPy arrays, or, of rows, lists."""
+    if return_tensors is None:
+        arrays = {name: value.cpu().numpy() for name, value in others.items()}
+        return BatchFeature({**arrays, **rows})
+    if len({len(row) for row in rows["input_ids"]}) > 1:
+        raise ValueError(
+            "Rows of unequal length cannot become tensors: leave `padding=False` out, or `return_tensors`."
+        )
+    tensors = {name: torch.tensor(row, dtype=torch.long) for name, row in rows.items()}
+    made = {**others, **tensors}
+    return BatchFeature(made) if return_tensors == "pt" else BatchFeature(made, tensor_type=return_tensors)
+
+
 def _in_pair(source: str) -> str:
     """The name of clip 2 i + j, as the extractor gives it, with the place in its pair: `audio[i][j]`."""
     place = re.match(r"audio\[(\d+)\]", source)
@@ -308,15 +346,6 @@ def _without_run(row: list[int], value: int) -> list[int]:
     while end and row[end - 1] == value:
         end -= 1
     return row[:end]
-
-
-def pad(rows: list[list[int]], value: int, side: str) -> torch.Tensor:
-    """Rows of unequal length -> int64 `(batch, longest)`."""
-    longest = max(map(len, rows))
-    filled = [
-        [value] * (longest - len(row)) + row if side == "left" else row + [value] * (longest - len(row)) for row in rows
-    ]
-    return torch.tensor(filled, dtype=torch.long)
 
 
 __all__ = ["AfmPairProcessor", "AfmPrefixLMProcessor"]
