@@ -152,7 +152,7 @@ def test_nothing_imports_itself_by_a_detour(level):
 
 def test_no_folder_is_too_full_to_be_read():
     for place in [SOURCE, *(path for path in SOURCE.rglob("*") if path.is_dir())]:
-        assert len(list(place.glob("*.py"))) <= 22, shown(place)
+        assert len(list(place.glob("*.py"))) <= 24, shown(place)
 
 
 def test_only_the_registration_registers():

@@ -11,9 +11,9 @@ from typing import Annotated, Any
 import typer
 
 from .common import FAILED, progress_bar, short_path
+from .kept import PATHS, KeptResults
 
 PAIR = ("first", "second")
-FILES = ("file", *PAIR)  # the names under which rows hold paths
 
 
 class TextFormat(str, Enum):
@@ -79,24 +79,58 @@ class Answers:
             self.pipe: Any = pipeline(task, model=source, device=place, **options)
         except OSError as error:
             raise OSError(f"The model {model!r} cannot be loaded: {error}") from error
+        self.made_by = {"task": task, **options}
         self.how = {"batch_size": batch_size, "num_workers": num_workers, "on_error": "return"}
         self.failed = self.total = 0
 
+    def write(
+        self,
+        rows: list[dict[str, str]],
+        names: dict[str, str],
+        output_format: TextFormat,
+        answer: str,
+        kept: KeptResults | None,
+    ) -> None:
+        """Answer, to stdout or to a file that is kept. Exit code 1 if anything was skipped.
+
+        Args:
+            rows: What the answers are about.
+            names: What the parts of a result are called.
+            output_format, answer: Of [`write_answers`].
+            kept: The file, if there is one.
+        """
+        if kept is None:
+            write_answers(self.of(rows, names), output_format, answer)
+        else:
+            from ..evaluation.digests import weights_digest
+
+            kept.claim({**self.made_by, "names": names, "weights of the model": weights_digest(self.pipe.model)})
+            left = kept.left(rows)
+            kept.fill(left, self.results(left, names))
+        self.end()
+
     def of(self, rows: list[dict[str, str]], names: dict[str, str]) -> Iterator[dict[str, Any]]:
-        """Each row with its answer; `names` says what the parts of a result are called."""
+        """Each row with its answer, in one dictionary, with short paths."""
+        for row, answer in self.results(rows, names):
+            yield {**_with_short_paths(row), **answer}
+
+    def results(
+        self, rows: list[dict[str, str]], names: dict[str, str]
+    ) -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
+        """Each row and its answer; `names` says what the parts of a result are called."""
         from ..pipelines.pipeline_audio_inputs import Inputs
 
         self.total = len(rows)
         results = self.pipe(Inputs(self.inputs_of(rows)), **self.how)
         bar = progress_bar(zip(rows, results, strict=True), len(rows), leave=False)
         for row, result in bar:
-            row = {name: short_path(value) if name in FILES else value for name, value in row.items()}
             if isinstance(result, Exception):
                 self.failed += 1
-                bar.write(f"skipped {' and '.join(row.values())}: {_reason(result)}", file=sys.stderr)
+                what = " and ".join(_with_short_paths(row).values())
+                bar.write(f"skipped {what}: {_reason(result)}", file=sys.stderr)
                 continue
             result = result[0] if isinstance(result, list) else result
-            yield {**row, **{name: result[key] for name, key in names.items()}}
+            yield row, {name: result[key] for name, key in names.items()}
 
     def inputs_of(self, rows: list[dict[str, str]]) -> list[Any]:
         """What the pipeline gets: a file, or a pair of files."""
@@ -107,6 +141,10 @@ class Answers:
         if self.failed:
             typer.echo(f"{self.failed} of {self.total} inputs could not be used.", err=True)
             raise typer.Exit(FAILED)
+
+
+def _with_short_paths(row: dict[str, str]) -> dict[str, str]:
+    return {name: short_path(value) if name in PATHS else value for name, value in row.items()}
 
 
 def _reason(error: Exception) -> str:
@@ -135,7 +173,7 @@ def write_answers(rows: Iterable[dict[str, Any]], output_format: TextFormat, ans
         _write_csv(rows)
     else:
         for row in rows:
-            files = [row[name] for name in FILES if name in row]
+            files = [row[name] for name in PATHS if name in row]
             typer.echo("\t".join([*files, _one_line(row[answer])]))
 
 
@@ -169,7 +207,7 @@ def _flat(row: dict[str, Any]) -> dict[str, str]:
 
 
 def _shown(name: str, value: Any) -> str:
-    if name in FILES:
+    if name in PATHS:
         return str(value)
     return f"{value:.3f}" if isinstance(value, float) else _one_line(str(value or ""))
 

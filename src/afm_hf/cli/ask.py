@@ -13,9 +13,9 @@ from .answers import (
     TextFormatOption,
     find_files,
     given,
-    write_answers,
 )
 from .common import BatchOption, DeviceOption, TruncationOption, WorkersOption, errors_for_users
+from .kept import KeptOption, OverwriteOption, interrupted, kept_results
 
 
 def ask(
@@ -29,12 +29,16 @@ def ask(
     device: DeviceOption = None,
     num_workers: WorkersOption = 0,
     output_format: TextFormatOption = TextFormat.TEXT,
+    output: KeptOption = None,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Answer a question about each file: in free words, or by the likeliest of your choices.
 
-    Files that cannot be used are named on stderr and skipped; the exit code is then 1.
+    Files that cannot be used are named on stderr and skipped; the exit code is then 1. With --output the same command
+    goes on where it was stopped; without it nothing is kept.
     """
-    with errors_for_users():
+    with errors_for_users(interrupted(output)):
+        kept = kept_results(output, overwrite, output_format)
         if not question.strip():
             raise ValueError("The question is blank.")
         rows = [{"file": path} for path in find_files(files)]
@@ -45,5 +49,4 @@ def ask(
             options["choices"] = as_choices([choice.strip() for choice in choices.split(",")])
         keys = ["answer", "letter", "score", "scores", "generated_text", "generated_letter"] if choices else ["answer"]
         answers = Answers("audio-question-answering", model, device, options, batch_size, num_workers)
-        write_answers(answers.of(rows, dict(zip(keys, keys, strict=True))), output_format, "answer")
-        answers.end()
+        answers.write(rows, dict(zip(keys, keys, strict=True)), output_format, "answer", kept)

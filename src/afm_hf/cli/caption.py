@@ -13,9 +13,9 @@ from .answers import (
     TextFormatOption,
     find_files,
     given,
-    write_answers,
 )
 from .common import BatchOption, DeviceOption, TruncationOption, WorkersOption, errors_for_users
+from .kept import KeptOption, OverwriteOption, interrupted, kept_results
 
 
 def caption(
@@ -28,14 +28,17 @@ def caption(
     device: DeviceOption = None,
     num_workers: WorkersOption = 0,
     output_format: TextFormatOption = TextFormat.TEXT,
+    output: KeptOption = None,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Say in a sentence what is heard in each file.
 
-    Files that cannot be used are named on stderr and skipped; the exit code is then 1.
+    Files that cannot be used are named on stderr and skipped; the exit code is then 1. With --output the same command
+    goes on where it was stopped; without it nothing is kept.
     """
-    with errors_for_users():
+    with errors_for_users(interrupted(output)):
+        kept = kept_results(output, overwrite, output_format)
         rows = [{"file": path} for path in find_files(files)]
         options = given(prompt=prompt, truncation=truncation, max_new_tokens=max_new_tokens)
         answers = Answers("audio-captioning", model, device, options, batch_size, num_workers)
-        write_answers(answers.of(rows, {"caption": "generated_text"}), output_format, "caption")
-        answers.end()
+        answers.write(rows, {"caption": "generated_text"}, output_format, "caption", kept)

@@ -19,6 +19,7 @@ from .common import (
     errors_for_users,
     short_path,
 )
+from .kept import KeptOption, OverwriteOption, interrupted, kept_results
 from .ranked import read_labels, write_ranked
 
 if TYPE_CHECKING:
@@ -46,15 +47,19 @@ def classify(
     dtype: Annotated[Dtype | None, typer.Option(help="Number format.", show_default="the checkpoint's")] = None,
     num_workers: WorkersOption = 0,
     output_format: FormatOption = OutputFormat.TABLE,
+    output: KeptOption = None,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Say which of your labels fits each file best.
 
-    Files that cannot be used are named on stderr and skipped; the exit code is then 1.
+    Files that cannot be used are named on stderr and skipped; the exit code is then 1. With --output the same command
+    goes on where it was stopped; without it nothing is kept.
     """
-    with errors_for_users():
+    with errors_for_users(interrupted(output)):
         from ..models.clap_afm.embedding_clap_afm import as_labels
         from ..pipelines.audio_files import find_audio, in_batches, read_batches
 
+        kept = kept_results(output, overwrite, output_format)
         options: dict[str, Any] = {"candidate_labels": as_labels(read_labels(labels, labels_file))}
         options.update(multi_label=multi_label, top_k=top_k or None)
         if template:
@@ -66,18 +71,26 @@ def classify(
             raise ValueError("There are no audio files in the folders given.")
         pipe = _load_pipeline(model, device, dtype.value if dtype else None, options)
         failed = 0
-        batches = in_batches(paths, batch_size)
+        how = truncation.value if truncation else None
 
-        def results() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+        def results(paths: list[str]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
             nonlocal failed
-            how = truncation.value if truncation else None
+            batches = in_batches(paths, batch_size)
             for batch in read_batches(pipe.feature_extractor, batches, how, num_workers):
                 for path, reason in batch.failures.items():
                     failed += 1
                     typer.echo(f"skipped {short_path(path)}: {reason}", err=True)
                 yield from _classify_batch(pipe, batch)
 
-        write_ranked(results(), output_format, "file", "label")
+        if kept is None:
+            write_ranked(results(paths), output_format, "file", "label")
+        else:
+            from ..evaluation.digests import weights_digest
+
+            kept.claim({**options, "truncation": how, "weights of the model": weights_digest(pipe.model)})
+            left = kept.left([{"file": path} for path in paths])
+            found = results([row["file"] for row in left])
+            kept.fill(left, (({"file": path}, {"results": entries}) for path, entries in found))
         if failed:
             typer.echo(f"{failed} of {len(paths)} files could not be used.", err=True)
             raise typer.Exit(FAILED)

@@ -2,11 +2,13 @@
 
 import contextlib
 import csv
+import errno
 import functools
 import inspect
 import io
 import logging
 import os
+import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextvars import ContextVar
@@ -133,17 +135,56 @@ def errors_for_users(if_interrupted: str = "Interrupted.") -> Iterator[None]:
     try:
         _quieten()
         yield
+        sys.stdout.flush()
+        if _leads_to_a_full_disk():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     except KeyboardInterrupt:
         typer.echo(if_interrupted, err=True)
         raise typer.Exit(INTERRUPTED) from None
     except BrokenPipeError:  # `| head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _close_stdout()
         raise typer.Exit(FAILED) from None
     except (ValueError, OSError, ImportError, RuntimeError) as error:
-        if isinstance(error, typer.Exit):
+        if trouble := _trouble_of_stdout(error):
+            typer.echo(f"afm-hf: stdout cannot be written: {trouble}.", err=True)
+        elif isinstance(error, typer.Exit):
             raise
-        typer.echo(f"afm-hf: {error}", err=True)
+        else:
+            typer.echo(f"afm-hf: {error}", err=True)
         raise typer.Exit(WRONG_USE) from None
+
+
+def _trouble_of_stdout(error: Exception) -> str | None:
+    """What keeps stdout from being written, as a full disk that it leads to; the error may be of something else."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _close_stdout()
+        return None
+    except OSError as failed:
+        _close_stdout()
+        return failed.strerror or str(failed)
+    may_be_of_stdout = isinstance(error, typer.Exit) or (type(error) is OSError and error.filename is None)
+    if not may_be_of_stdout or not _leads_to_a_full_disk():
+        return None
+    _close_stdout()
+    return os.strerror(errno.ENOSPC)
+
+
+def _leads_to_a_full_disk() -> bool:
+    """Whether stdout does. Python does not notice that a write was cut short where it runs without buffers."""
+    with contextlib.suppress(OSError, AttributeError):  # stdout is no file; there is no `fstatvfs` here
+        kind = os.fstat(sys.stdout.fileno())
+        if stat.S_ISREG(kind.st_mode):
+            disk = os.fstatvfs(sys.stdout.fileno())
+            return disk.f_blocks > 0 and (disk.f_bavail if os.geteuid() else disk.f_bfree) == 0
+        return kind.st_rdev == os.stat("/dev/full").st_rdev
+    return False
+
+
+def _close_stdout() -> None:
+    """Let it lead nowhere, so that Python does not fail once more when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _quieten() -> None:

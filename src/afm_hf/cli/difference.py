@@ -15,9 +15,9 @@ from .answers import (
     TextFormat,
     TextFormatOption,
     given,
-    write_answers,
 )
 from .common import BatchOption, DeviceOption, WorkersOption, errors_for_users
+from .kept import KeptOption, OverwriteOption, interrupted, kept_results
 
 PAIR_COLUMNS = (("first", "filepath1"), ("second", "filepath2"))  # ours, and those of the authors' data files
 
@@ -45,19 +45,22 @@ def difference(
     device: DeviceOption = None,
     num_workers: WorkersOption = 0,
     output_format: TextFormatOption = TextFormat.TEXT,
+    output: KeptOption = None,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Say in words how two files differ.
 
-    Pairs that cannot be used are named on stderr and skipped; the exit code is then 1.
+    Pairs that cannot be used are named on stderr and skipped; the exit code is then 1. With --output the same command
+    goes on where it was stopped; without it nothing is kept.
     """
-    with errors_for_users():
+    with errors_for_users(interrupted(output)):
+        kept = kept_results(output, overwrite, output_format)
         if (None in (first, second)) if pairs is None else (first is not None):
             raise ValueError("Give two files, as `afm-hf difference first.wav second.wav`, or --pairs FILE.csv.")
         rows = [{"first": str(first), "second": str(second)}] if pairs is None else _read_pairs(pairs)
         options = given(tier=tier.value, prompt=prompt, max_new_tokens=max_new_tokens)
         answers = Answers("audio-difference", model, device, options, batch_size, num_workers)
-        write_answers(answers.of(rows, {"difference": "generated_text"}), output_format, "difference")
-        answers.end()
+        answers.write(rows, {"difference": "generated_text"}, output_format, "difference", kept)
 
 
 def _read_pairs(path: Path) -> list[dict[str, str]]:

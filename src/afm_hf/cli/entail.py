@@ -7,8 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from .answers import Answers, TextFormat, TextFormatOption, given, write_answers
-from .common import BatchOption, DeviceOption, TruncationOption, WorkersOption, errors_for_users, short_path
+from .answers import Answers, TextFormat, TextFormatOption, given
+from .common import BatchOption, DeviceOption, TruncationOption, WorkersOption, errors_for_users
+from .kept import KeptOption, KeptResults, OverwriteOption, interrupted, kept_results
 
 
 class Scoring(str, Enum):
@@ -55,12 +56,16 @@ def entail(
     device: DeviceOption = None,
     num_workers: WorkersOption = 0,
     output_format: TextFormatOption = TextFormat.TEXT,
+    output: KeptOption = None,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Say of sentences whether they follow from a clip: entailment, neutral or contradiction.
 
-    Files that cannot be used are named on stderr and skipped; the exit code is then 1.
+    Files that cannot be used are named on stderr and skipped; the exit code is then 1. With --output the same command
+    goes on where it was stopped; without it nothing is kept.
     """
-    with errors_for_users():
+    with errors_for_users(interrupted(output)):
+        kept = kept_results(output, overwrite, output_format)
         if (not audio or not hypotheses) if pairs is None else bool(audio):
             raise ValueError('Give a file and sentences, as `entail dog.wav "a dog barks"`, or --pairs FILE.csv.')
         rows = [{"file": str(audio), "hypothesis": text} for text in hypotheses or []]
@@ -79,12 +84,7 @@ def entail(
         names = {name: name for name in ("label", "similarity", "scores", "answer", "caption")}
         if output_format in (TextFormat.TABLE, TextFormat.CSV):
             names.pop("scores")
-        if output_format is TextFormat.TEXT:
-            for row in judge.of(rows, names):
-                typer.echo(f"{short_path(row['file'])}\t{row['label'] or 'no answer'}\t{row['hypothesis']}")
-        else:
-            write_answers(judge.of(rows, names), output_format, "label")
-        judge.end()
+        judge.write(rows, names, output_format, "label", kept)
 
 
 class _Judgements(Answers):
@@ -93,6 +93,22 @@ class _Judgements(Answers):
     def inputs_of(self, rows: list[dict[str, str]]) -> list[Any]:
         """Rows as the pipeline reads them."""
         return [{"audio": row["file"], "hypothesis": row["hypothesis"]} for row in rows]
+
+    def write(
+        self,
+        rows: list[dict[str, str]],
+        names: dict[str, str],
+        output_format: TextFormat,
+        answer: str,
+        kept: KeptResults | None,
+    ) -> None:
+        """As of [`Answers`], but that text is short: file, label and sentence."""
+        if kept is not None or output_format is not TextFormat.TEXT:
+            super().write(rows, names, output_format, answer, kept)
+            return
+        for row in self.of(rows, names):
+            typer.echo(f"{row['file']}\t{row[answer] or 'no answer'}\t{row['hypothesis']}")
+        self.end()
 
 
 def _resolved(captioner: str) -> str:

@@ -15,20 +15,21 @@ def models(
     output_format: Annotated[OutputFormat, typer.Option("--format", help="table or json.")] = OutputFormat.TABLE,
 ) -> None:
     """List the bundled models, and the official checkpoints that `afm-hf convert` knows."""
-    from ..hub.catalogue import official_checkpoints
+    with errors_for_users():
+        from ..hub.catalogue import official_checkpoints
 
-    bundled = sorted(path.parent.name for path in ASSETS.glob("*/config.json"))
-    if output_format is OutputFormat.JSON:
-        rows = [asdict(each) for each in official_checkpoints()]
-        typer.echo(json.dumps({"bundled": bundled, "official": rows}, indent=2))
-        return
-    typer.echo(f"Bundled, for trying things out: {', '.join(bundled)}\n")
-    typer.echo("Official, `afm-hf convert NAME --output FOLDER`:")
-    width = max(len(each.name) for each in official_checkpoints())
-    for each in official_checkpoints():
-        size = f"{each.parameters} ({each.gigabytes} GB)"
-        facts = [each.system, each.paper, each.licence, f"{each.sampling_rate} Hz", size, each.page]
-        typer.echo(f"  {each.name:{width}s}  {', '.join(facts)}")
+        bundled = sorted(path.parent.name for path in ASSETS.glob("*/config.json"))
+        if output_format is OutputFormat.JSON:
+            rows = [asdict(each) for each in official_checkpoints()]
+            typer.echo(json.dumps({"bundled": bundled, "official": rows}, indent=2))
+            return
+        typer.echo(f"Bundled, for trying things out: {', '.join(bundled)}\n")
+        typer.echo("Official, `afm-hf convert NAME --output FOLDER`:")
+        width = max(len(each.name) for each in official_checkpoints())
+        for each in official_checkpoints():
+            size = f"{each.parameters} ({each.gigabytes} GB)"
+            facts = [each.system, each.paper, each.licence, f"{each.sampling_rate} Hz", size, each.page]
+            typer.echo(f"  {each.name:{width}s}  {', '.join(facts)}")
 
 
 def convert(

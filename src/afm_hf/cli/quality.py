@@ -24,6 +24,7 @@ from .common import (
     progress_bar,
     short_path,
 )
+from .kept import KeptOption, KeptResults, OverwriteOption, interrupted, kept_results
 
 if TYPE_CHECKING:
     from ..evaluation.tasks.quality import QualityEvaluation
@@ -68,23 +69,34 @@ def quality(
     dtype: Annotated[Dtype | None, typer.Option(help="Number format.", show_default="the checkpoint's")] = None,
     num_workers: WorkersOption = 0,
     output_format: FormatOption = OutputFormat.TABLE,
+    output: KeptOption = None,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Score how good files sound, from 0 to 1 (PAM).
 
     With --ratings FILE.csv the clips that it names are scored (they lie in the folder given, or beside the table) and
     the scores are correlated with the ratings. Files that cannot be used are named on stderr and skipped; the exit code
-    is then 1.
+    is then 1. With --output the same command goes on where it was stopped; without it nothing is kept.
     """
-    with errors_for_users():
+    with errors_for_users(interrupted(output)):
+        kept = kept_results(output, overwrite, output_format)
         how: dict[str, Any] = {"segments": segments.value, "batch_size": batch_size, "num_workers": num_workers}
         if good or bad:
             how["prompts"] = _pairs(good or [], bad or [])
         if ratings is None:
             paths = _find(files or [])
-            results = _Scores(_load(model, device, dtype), paths, how)
-            _write(iter(results), output_format, per_segment)
+            results = _Scores(_load(model, device, dtype), how)
+            if kept is None:
+                _write(((short_path(path), score) for path, score in results.of(paths)), output_format, per_segment)
+            else:
+                _keep(results, paths, kept)
             failed, total = results.failed, len(paths)
         else:
+            if kept is not None:
+                raise ValueError(
+                    "--output keeps scores, and --ratings gives none. `afm-hf evaluate --task quality` on a folder "
+                    "with ratings in its table goes on where it was stopped."
+                )
             from ..evaluation.tasks.quality import evaluate_quality, read_ratings
 
             columns: dict[str, Any] = {
@@ -140,21 +152,32 @@ def _load(model: str, device: str | None, dtype: Dtype | None) -> "AudioQualityA
 class _Scores:
     """Files with their scores, as they come; what cannot be used is named on stderr and counted."""
 
-    def __init__(self, assess: "AudioQualityAssessmentPipeline", paths: list[str], how: dict[str, Any]) -> None:
-        self.assess, self.paths, self.how = assess, paths, how
+    def __init__(self, assess: "AudioQualityAssessmentPipeline", how: dict[str, Any]) -> None:
+        self.assess, self.how = assess, how
         self.failed = 0
 
-    def __iter__(self) -> Iterator[tuple[str, "AudioQuality"]]:
+    def of(self, paths: list[str]) -> Iterator[tuple[str, "AudioQuality"]]:
         from ..evaluation.tasks.quality import score_files
 
-        results = score_files(self.assess, self.paths, **self.how)
-        bar = progress_bar(results, len(self.paths), unit="file", leave=False)
+        results = score_files(self.assess, paths, **self.how)
+        bar = progress_bar(results, len(paths), unit="file", leave=False)
         for path, result in bar:
             if isinstance(result, str):
                 self.failed += 1
                 bar.write(f"skipped {short_path(path)}: {result}", file=sys.stderr)
             else:
-                yield short_path(path), result
+                yield path, result
+
+
+def _keep(results: _Scores, paths: list[str], kept: KeptResults) -> None:
+    """Scores into the file of --output."""
+    from ..evaluation.digests import weights_digest
+
+    asked = {name: results.how.get(name) for name in ("segments", "prompts")}
+    kept.claim({**asked, "weights of the model": weights_digest(results.assess.model)})
+    left = kept.left([{"file": path} for path in paths])
+    found = results.of([row["file"] for row in left])
+    kept.fill(left, (({"file": path}, score.to_dict()) for path, score in found))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
