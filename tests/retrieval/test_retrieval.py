@@ -276,6 +276,50 @@ def test_search_refuses_what_does_not_fit():
         AudioIndex(index.embeddings, index.files[:2], "m", "f")
 
 
+@pytest.mark.parametrize("stretch", [1.0, 5.0, 1e-20, 1e20])
+def test_scores_are_cosines_whatever_the_length_of_a_query(stretch):
+    index = small_index()
+    query = np.array([[0.6, 0.8, 0.0]], np.float32)
+    for given in (query * np.float32(stretch), torch.from_numpy(query) * stretch, (query * stretch).tolist()):
+        hits = index.search(given, top_k=2)[0]
+        assert [hit.row for hit in hits] == [3, 1]
+        assert [hit.score for hit in hits] == pytest.approx([1.0, 0.8], abs=1e-6)
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan, np.inf])
+def test_queries_without_a_direction_are_refused(value):
+    queries = np.eye(2, 3, dtype=np.float32)
+    queries[1] = value
+    with pytest.raises(ValueError, match=r"Query 1 has no direction: its length is (0|nan|inf)"):
+        small_index().search(queries)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.5, 3.0, np.nan])
+def test_an_index_of_other_lengths_is_refused_with_the_file(value):
+    index = small_index()
+    embeddings = index.embeddings.copy()
+    embeddings[2] *= np.float32(value)
+    with pytest.raises(ValueError, match=r"length 1, but that of /c\.wav has length .*1 of 4 are wrong"):
+        AudioIndex(embeddings, index.files, "m", "f" * 64)
+
+
+def test_one_text_one_clip_and_one_folder_are_one(clips, embedder, tmp_path):
+    np.testing.assert_allclose(embedder.embed_text("applause"), embedder.embed_text(["applause"]), atol=1e-6)
+    several = embedder.embed_text(text for text in ("rain", "a dog"))
+    assert several.shape == (2, 12)
+    for wrong in (["rain", 3], [None], "", []):
+        with pytest.raises(ValueError, match="not blank"):
+            embedder.embed_text(wrong)
+    expected = embedder.embed_audio([clips[0]])
+    for one in (str(clips[0]), clips[0], clips[0].read_bytes(), {"path": str(clips[0]), "bytes": None}):
+        np.testing.assert_allclose(embedder.embed_audio(one), expected, atol=1e-6)
+    with pytest.raises(ValueError, match="empty"):
+        embedder.embed_audio([])
+    for folder in (str(tmp_path / "clips"), tmp_path / "clips"):
+        assert find_audio(folder) == [str(clip) for clip in clips]
+    assert len(embed_files(str(clips[0]), tmp_path / "one.safetensors", embedder)) == 1
+
+
 def test_search_finds_a_clip_by_its_sound(clips, embedder, tmp_path):
     index = embed_files(clips, tmp_path / "emb.safetensors", embedder)
     for row, path in enumerate(clips):

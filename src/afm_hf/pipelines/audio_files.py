@@ -14,15 +14,15 @@ from ..models.clap_afm.embedding_clap_afm import extract_features
 from .pipeline_audio_inputs import collate_features
 
 
-def find_audio(paths: Iterable[str | os.PathLike[str]]) -> list[str]:
-    """Audio files as absolute paths, each once.
+def find_audio(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[str]:
+    """Audio files as absolute paths, each once, of one file or folder or of several.
 
     Folders are searched to their depths, in the order of names, for files with the suffix of an audio format; hidden
     ones, and what systems leave behind (`__MACOSX`), are left out. Files that are named are taken as they are, even
     where they do not exist.
     """
     found: dict[str, None] = {}
-    for path in paths:
+    for path in [paths] if isinstance(paths, str | os.PathLike) else paths:
         if not os.path.isdir(path):
             found[os.path.abspath(path)] = None
             continue

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch
 
 from ..hub.loading import load_clap, pick_device, resolve_model
 from ..models.clap_afm.embedding_clap_afm import embed_audio, embed_texts, extract_features
+from ..models.common.feature_extraction_afm import as_clips
 from ..pipelines.pipeline_audio_inputs import collate_features
 
 Embeddings = npt.NDArray[np.float32]
@@ -53,23 +54,27 @@ class ClapEmbedder:
         return int(self.model.config.projection_dim)
 
     @torch.no_grad()
-    def embed_text(self, texts: Sequence[str]) -> Embeddings:
-        """Embeddings of texts, float32 `(texts, dim)`, L2-normalised.
+    def embed_text(self, texts: str | Iterable[str]) -> Embeddings:
+        """Embeddings of a text or of several, float32 `(texts, dim)`, L2-normalised.
 
         Raises:
-            ValueError: there are none, or one is blank.
+            ValueError: there are none, or one is no text or blank.
         """
-        if not texts or any(not text.strip() for text in texts):
-            raise ValueError(f"Expected one or more texts that are not blank, but was given {list(texts)!r}.")
-        return _to_numpy(embed_texts(self.model, self.tokenizer, texts))
+        given = [texts] if isinstance(texts, str) else list(texts)
+        if not given or not all(isinstance(text, str) and text.strip() for text in given):
+            raise ValueError(f"Expected one or more texts that are not blank, but was given {given!r}.")
+        return _to_numpy(embed_texts(self.model, self.tokenizer, given))
 
-    def embed_audio(self, clips: Sequence[Any], truncation: str | None = None) -> Embeddings:
-        """Embeddings of clips, float32 `(clips, dim)`, L2-normalised; see `load_audio` for what a clip may be.
+    def embed_audio(self, clips: Any, truncation: str | None = None) -> Embeddings:
+        """Embeddings of a clip or of several, float32 `(clips, dim)`, L2-normalised.
+
+        See `load_audio` for what a clip may be. As for feature extractors, a bare 2-D array is a batch of mono clips.
 
         Raises:
             AudioDecodeError: (a `ValueError`) a clip cannot be used.
+            ValueError: there are none.
         """
-        items = [extract_features(self.feature_extractor, clip, truncation=truncation) for clip in clips]
+        items = [extract_features(self.feature_extractor, clip, truncation=truncation) for clip in as_clips(clips)]
         return self.embed_features(collate_features(items))
 
     @torch.no_grad()

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def embed_files(
-    paths: Iterable[str | os.PathLike[str]],
+    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
     output: str | os.PathLike[str],
     model: str | os.PathLike[str] | ClapEmbedder = "clap-tiny",
     *,
@@ -42,7 +42,7 @@ def embed_files(
     time of change) are not embedded again. Files that are not asked for any more are dropped.
 
     Args:
-        paths: files and folders; see `find_audio`.
+        paths: files and folders, or one; see `find_audio`.
         output: the index, `*.safetensors` or `*.parquet`.
         model: a CLAP: name of a bundled checkpoint, folder, Hub id, or an embedder.
         batch_size: files per forward pass.

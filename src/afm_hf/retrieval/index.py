@@ -15,6 +15,7 @@ from ..pipelines.audio_files import FileState
 from .embedder import ClapEmbedder, Embeddings
 
 INDEX_VERSION = 1
+LENGTH_TOLERANCE = 0.05  # of embeddings, whose length is 1: half precision rounds it
 _LONG_VERSION = 2  # of a safetensors file whose header could not hold all paths
 _METADATA = "afm_hf"  # safetensors writes several keys in no fixed order; one holds everything, as JSON
 _HEADER_LIMIT = 99_000_000  # safetensors refuses to read headers above 100 MB, and writes them all the same
@@ -65,6 +66,13 @@ class AudioIndex:
                 f"An index needs one embedding per file, but has embeddings of shape {self.embeddings.shape} and "
                 f"{len(self.files)} files."
             )
+        lengths = np.linalg.norm(self.embeddings, axis=1)
+        wrong = np.flatnonzero(~(np.abs(lengths - 1) < LENGTH_TOLERANCE))  # also NaN
+        if wrong.size:
+            raise ValueError(
+                f"An index needs embeddings of length 1, but that of {self.files[wrong[0]].path} has length "
+                f"{lengths[wrong[0]]:g} ({wrong.size} of {len(self.files)} are wrong)."
+            )
 
     def __len__(self) -> int:
         return len(self.files)
@@ -78,25 +86,39 @@ class AudioIndex:
         """The files nearest to each query, best first.
 
         Args:
-            queries: float32 `(queries, dim)`, L2-normalised, of the model that made the index.
+            queries: `(queries, dim)`, of the model that made the index, of any length: they are normalised.
             top_k: how many to return; fewer if the index has fewer.
 
         Raises:
-            ValueError: the queries have another width than the index, or `top_k` is below 1.
+            ValueError: the queries have another width than the index, one of them has no direction (zeros, NaN or
+                infinity), or `top_k` is below 1.
         """
-        if queries.ndim != 2 or queries.shape[1] != self.embeddings.shape[1]:
-            raise ValueError(
-                f"The queries have shape {queries.shape}; expected (queries, {self.embeddings.shape[1]}), the width of "
-                "the index."
-            )
         if top_k < 1:
             raise ValueError(f"`top_k` is {top_k}; expected 1 or more.")
-        scores = queries @ self.embeddings.T  # (queries, dim) @ (dim, files)
+        directions = self._directions(queries)
+        lengths = np.linalg.norm(self.embeddings, axis=1)  # 1 but for the rounding of half precision
+        scores = directions @ self.embeddings.T / lengths  # (queries, dim) @ (dim, files)
         order = np.argsort(-scores, axis=1, kind="stable")[:, :top_k]
         return [
             [Hit(self.files[row].path, float(line[row]), int(row)) for row in rows]
             for line, rows in zip(scores, order, strict=True)
         ]
+
+    def _directions(self, queries: Any) -> Embeddings:
+        """Checked queries, float32 `(queries, dim)`, of length 1."""
+        rows = np.asarray(queries, np.float32)
+        if rows.ndim != 2 or rows.shape[1] != self.embeddings.shape[1]:
+            raise ValueError(
+                f"The queries have shape {rows.shape}; expected (queries, {self.embeddings.shape[1]}), the width of "
+                "the index."
+            )
+        lengths = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
+        wrong = np.flatnonzero(~(np.isfinite(lengths) & (lengths > 0)))
+        if wrong.size:
+            raise ValueError(
+                f"Query {wrong[0]} has no direction: its length is {lengths[wrong[0], 0]:g}. Does it hold zeros or NaN?"
+            )
+        return (rows / lengths).astype(np.float32)
 
     def check_model(self, embedder: ClapEmbedder) -> None:
         """Raise `IndexMismatchError` unless this model made the index."""
