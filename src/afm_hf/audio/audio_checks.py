@@ -6,7 +6,7 @@ import math
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -16,7 +16,7 @@ import torch
 MIN_RATE, MAX_RATE = 1_000, 768_000  # Hz
 MAX_CHANNELS = 64
 MAX_PEAK = 1e3  # full scale is 1; far above it a file is damaged or holds unscaled integers
-MAX_VALUES = 2**30  # channels x samples of one decode (4 GiB): stops small files that unpack to hours of silence
+MAX_VALUES = 2**30  # channels x samples of one clip (4 GiB): stops small files that unpack to hours of silence
 
 _FOREVER_S = 1e9  # longer times mean the same and would overflow when counted in samples
 
@@ -101,14 +101,30 @@ def check_channels(count: int, label: str) -> None:
 
 @dataclass(frozen=True)
 class Part:
-    """Which seconds of a source are wanted, and how many are too many."""
+    """Which seconds of a source are wanted, and how many are too many.
+
+    Attributes:
+        offset_s, duration_s, max_duration_s: as of `load_audio`.
+        max_values: how many values (samples x channels) are allowed, at the rate of the source and at `wanted_rate`.
+        wanted_rate: the rate in Hz to which it will be resampled, if it will.
+    """
 
     offset_s: float
     duration_s: float | None
     max_duration_s: float | None
+    max_values: int = MAX_VALUES
+    wanted_rate: int | None = None
 
     @classmethod
-    def checked(cls, offset_s: Any, duration_s: Any, max_duration_s: Any, label: str) -> "Part":
+    def checked(
+        cls,
+        offset_s: Any,
+        duration_s: Any,
+        max_duration_s: Any,
+        label: str,
+        max_values: Any = None,
+        wanted_rate: int | None = None,
+    ) -> "Part":
         offset = _check_number(offset_s, label, "offset_s")
         if offset < 0:
             raise AudioDecodeError(label, f"offset_s is {offset:g}, expected 0 or more seconds")
@@ -116,7 +132,16 @@ class Part:
             min(offset, _FOREVER_S),
             cls._seconds(duration_s, label, "duration_s"),
             cls._seconds(max_duration_s, label, "max_duration_s"),
+            MAX_VALUES if max_values is None else cls._values(max_values, label),
+            wanted_rate,
         )
+
+    @staticmethod
+    def _values(value: Any, label: str) -> int:
+        values = _check_number(value, label, "max_values")
+        if values < 1:
+            raise AudioDecodeError(label, f"max_values is {values:g}, expected None or at least 1")
+        return int(values)
 
     @staticmethod
     def _seconds(value: Any, label: str, argument: str) -> float | None:
@@ -133,12 +158,20 @@ class Part:
 
     def quota(self, rate: int, channels: int) -> int:
         """How many samples to read at most: those wanted, or one more than are allowed."""
-        quota = MAX_VALUES // channels + 1
+        quota = self.most_samples(rate, channels) + 1
         if self.max_duration_s is not None:
             quota = min(quota, int(self.max_duration_s * rate) + 1)
         if self.duration_s is not None:
             quota = min(quota, max(1, round(self.duration_s * rate)))
         return quota
+
+    def most_samples(self, rate: int, channels: int) -> int:
+        """How many samples of that many channels are allowed, now and when they are resampled."""
+        return self.max_values * rate // (channels * max(rate, self.wanted_rate or rate))
+
+    def from_its_start(self) -> "Part":
+        """The same part for a decoder that has gone to its start already."""
+        return replace(self, offset_s=0.0)
 
     def cut(self, waveform: Waveform, rate: int) -> Waveform:
         """The wanted part of a waveform that is whole."""
@@ -164,9 +197,14 @@ def check_waveform(waveform: Waveform, rate: int, part: Part, label: str) -> Wav
     if part.max_duration_s is not None and waveform.shape[1] > part.max_duration_s * rate:
         hint = "Read a part of it with offset_s and duration_s, or raise max_duration_s."
         raise AudioDecodeError(label, f"is longer than max_duration_s = {part.max_duration_s:g} s", hint)
-    if waveform.size > MAX_VALUES:
-        hint = "Read it in parts with offset_s and duration_s."
-        raise AudioDecodeError(label, f"holds more than {MAX_VALUES} values ({waveform.shape[0]} channels)", hint)
+    most = part.most_samples(rate, waveform.shape[0])
+    if waveform.shape[1] > most:
+        hint = "Read it in parts with offset_s and duration_s, or raise max_values."
+        at = f" at {part.wanted_rate} Hz" if part.wanted_rate and part.wanted_rate > rate else ""
+        reason = (
+            f"is longer than {most / rate:.1f} s ({waveform.shape[0]} channels): more than {part.max_values} values"
+        )
+        raise AudioDecodeError(label, reason + at, hint)
     _check_values(waveform, rate, label)
     return waveform
 

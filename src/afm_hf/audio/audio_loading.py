@@ -59,14 +59,16 @@ def load_audio(
     offset_s: float = 0.0,
     duration_s: float | None = None,
     max_duration_s: float | None = None,
+    max_values: int | None = None,
     name: str | None = None,
 ) -> Waveform:
     """Load any audio as one channel at one rate.
 
     Args:
-        source: a path, a `file://`, `http://` or `https://` URL, the bytes of a file, a binary file object (read from
-            where it stands), samples (NumPy array, torch tensor, list of floats, buffer; `(samples,)` or `(channels,
-            samples)`; floats at full scale 1, or int16, int32, uint8 PCM, which is scaled), a mapping
+        source: a path, a `file://`, `http://` or `https://` URL, the bytes of a file, a binary file object (read
+            from its beginning if it can go back; from where it stands if audio begins only there), samples (NumPy
+            array, torch tensor, list of floats, buffer; `(samples,)` or `(channels, samples)`; floats at full scale 1,
+            or int16, int32, uint8 PCM, which is scaled), a mapping
             `{"array" | "raw": ..., "sampling_rate": ...}` or `{"path": ..., "bytes": ...}` (bytes win), a decoder with
             `get_all_samples()` as datasets and torchcodec have, or what that gives (`data`, `sample_rate`). The rate
             may also be called `sample_rate`, `samplerate`, `sr`, `fs`, `rate` or `frame_rate`.
@@ -81,6 +83,8 @@ def load_audio(
         offset_s: where to start, in seconds of the source.
         duration_s: seconds to read from there (less if the source ends sooner). Only these are decoded.
         max_duration_s: refuse what would be longer than this many seconds (after `offset_s` and `duration_s`).
+        max_values: refuse what would be more values than this (seconds x rate x channels, at the rate of the source
+            or at `sampling_rate`, whichever is higher), before the memory is asked for. None: 2**30, which are 4 GiB.
         name: what errors and warnings call the source.
 
     Returns:
@@ -97,14 +101,10 @@ def load_audio(
     wanted = None if sampling_rate is None else check_rate(sampling_rate, label, "sampling_rate")
     if source_sampling_rate is None and wanted is not None and lacks_rate(source):
         warn_of_assumed_rate(wanted)
-    waveform, rate = decode_audio(
-        source,
-        source_sampling_rate=wanted if source_sampling_rate is None else source_sampling_rate,
-        backend=backend,
-        offset_s=offset_s,
-        duration_s=duration_s,
-        max_duration_s=max_duration_s,
-        name=label,
+    check_choice("backend", backend, _BACKENDS)
+    part = Part.checked(offset_s, duration_s, max_duration_s, label, max_values, wanted)
+    waveform, rate = _decode(
+        source, wanted if source_sampling_rate is None else source_sampling_rate, backend, part, label
     )
     if channels == "mean" and len(waveform) > 1:
         waveform = waveform.mean(axis=0, keepdims=True, dtype=np.float32)  # (channels, samples) -> (1, samples)
@@ -121,12 +121,13 @@ def decode_audio(
     offset_s: float = 0.0,
     duration_s: float | None = None,
     max_duration_s: float | None = None,
+    max_values: int | None = None,
     name: str | None = None,
 ) -> tuple[Waveform, int]:
     """Decode any audio without mixing or resampling it. The arguments are those of `load_audio`.
 
-    Samples that come without a rate need `source_sampling_rate`. A file that holds clearly fewer samples than its
-    header promises is used as far as it goes, with a `UserWarning` that names it.
+    Samples that come without a rate need `source_sampling_rate`. A file that holds fewer samples than its header
+    promises is used as far as it goes, with a `UserWarning` that names it and both lengths.
 
     Returns:
         float32 `(channels, samples)`, finite, never empty, at most 64 channels; and the rate in Hz (1 kHz to 768 kHz).
@@ -137,7 +138,13 @@ def decode_audio(
     """
     check_choice("backend", backend, _BACKENDS)
     label = name or describe_source(source)
-    part = Part.checked(offset_s, duration_s, max_duration_s, label)
+    part = Part.checked(offset_s, duration_s, max_duration_s, label, max_values)
+    return _decode(source, source_sampling_rate, backend, part, label)
+
+
+def _decode(
+    source: AudioSource, source_sampling_rate: int | None, backend: str, part: Part, label: str
+) -> tuple[Waveform, int]:
     fallback_rate = None if source_sampling_rate is None else check_rate(source_sampling_rate, label, "the given rate")
     try:
         waveform, rate = decode_source(source, fallback_rate, backend, part, label)

@@ -3,11 +3,8 @@
 import contextlib
 import functools
 import io
-import math
 import os
 import tempfile
-import time
-import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
@@ -16,11 +13,10 @@ from http.client import HTTPException
 from typing import Any, BinaryIO
 
 from .audio_checks import AudioDecodeError, one_line
+from .audio_download import download
+from .containers.audio_formats import identify
 
 MAX_BYTES = 2**31  # encoded bytes taken from a file object
-MAX_DOWNLOAD_BYTES = 2**29
-DOWNLOAD_TIMEOUT_S = 60.0
-
 CHUNK_BYTES = 2**20
 
 
@@ -31,23 +27,20 @@ class EncodedAudio:
     content: str | bytes
     name: str
 
-    def open(self) -> BinaryIO:
-        return open(self.content, "rb") if isinstance(self.content, str) else io.BytesIO(self.content)
-
-    def read(self) -> bytes:
-        if isinstance(self.content, bytes):
-            return self.content
-        with self.open() as file:
-            return read_all(file, MAX_BYTES, self.name)
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[BinaryIO]:
+        """The file, open for reading and seeking; a path in the same way as bytes, so that both give the same."""
+        try:
+            with open(self.content, "rb") if isinstance(self.content, str) else io.BytesIO(self.content) as file:
+                yield file
+        except OSError as error:
+            raise AudioDecodeError(self.name, f"cannot be read: {error.strerror or error}") from error
 
     @functools.cached_property
     def head(self) -> bytes:
         """The first bytes, by which a format is told."""
-        try:
-            with self.open() as file:
-                return file.read(64)
-        except OSError as error:
-            raise AudioDecodeError(self.name, f"cannot be read: {error.strerror or error}") from error
+        with self.opened() as file:
+            return file.read(64)
 
     @contextlib.contextmanager
     def on_disk(self) -> Iterator[str]:
@@ -76,8 +69,7 @@ def encoded(source: Any, label: str) -> EncodedAudio:
         expected = "expected a path, URL, bytes, binary file, array, tensor, list of floats, mapping or audio decoder"
         raise AudioDecodeError(label, f"came as {type(source).__name__}, {expected}")
     if not content:
-        hint = "A file object is read from where it stands: seek(0) first." if hasattr(source, "seek") else None
-        raise AudioDecodeError(label, "is empty (0 bytes)", hint)
+        raise AudioDecodeError(label, "is empty (0 bytes)")
     return EncodedAudio(content, label)
 
 
@@ -101,32 +93,51 @@ def _from_path(source: str | os.PathLike[str], label: str) -> EncodedAudio:
 
 
 def _from_file_object(file: Any, label: str) -> bytes:
+    """What a file object holds: all of it, wherever it stands, unless audio begins only there.
+
+    Whoever has written to it or looked into it has moved it. One that cannot go back gives what is still to come.
+    """
     try:
-        return read_all(file, MAX_BYTES, label)
+        at = _position(file)
+        if at:
+            file.seek(0)
+        content = read_all(file, MAX_BYTES, label)
+    except AudioDecodeError:
+        raise
     except (OSError, ValueError, TypeError, HTTPException) as error:
-        if isinstance(error, AudioDecodeError):
-            raise
         raise AudioDecodeError(label, f"cannot be read: {one_line(error)}") from error
+    if not 0 < at < len(content) or _is_audio(content):
+        return content
+    return content[at:] if _is_audio(content[at:]) else content
 
 
-def read_all(file: Any, limit: int, label: str, deadline: float = math.inf) -> bytes:
-    """Everything up to `limit` bytes; more than that, or time after `deadline` (monotonic), is an error."""
-    chunks: list[bytes] = []
-    size = 0
-    read = getattr(file, "read1", file.read)  # read1 gives what is there, so that a slow sender meets the deadline
+def _position(file: Any) -> int:
+    """Where a file object stands; 0 if it cannot be moved."""
+    try:
+        return int(file.tell()) if file.seekable() else 0
+    except (AttributeError, OSError, io.UnsupportedOperation):
+        return 0
+
+
+def _is_audio(content: bytes) -> bool:
+    return identify(io.BytesIO(content)) is not None
+
+
+def read_all(file: Any, limit: int, label: str) -> bytes:
+    """Everything up to `limit` bytes; more than that is an error."""
+    content = bytearray()
     while True:
-        chunk = read(CHUNK_BYTES)
-        if not isinstance(chunk, bytes):
+        chunk = file.read(CHUNK_BYTES)
+        if chunk is None:
+            raise AudioDecodeError(label, "is a stream that has nothing to give now", "Read it, and pass the bytes.")
+        if not isinstance(chunk, (bytes, bytearray, memoryview)):
             hint = "Open it with mode 'rb'." if isinstance(chunk, str) else None
             raise AudioDecodeError(label, f"reading it gives {type(chunk).__name__}, expected bytes", hint)
         if not chunk:
-            return b"".join(chunks)
-        chunks.append(chunk)
-        size += len(chunk)
-        if size > limit:
+            return bytes(content)
+        content += chunk
+        if len(content) > limit:
             raise AudioDecodeError(label, f"is larger than {limit} bytes", "Save it to disk and pass its path.")
-        if time.monotonic() > deadline:
-            raise AudioDecodeError(label, f"did not arrive in time ({size} bytes so far)", "Download it beforehand.")
 
 
 def _from_url(url: str, label: str) -> EncodedAudio:
@@ -137,26 +148,6 @@ def _from_url(url: str, label: str) -> EncodedAudio:
     if address.scheme == "file" and address.netloc in ("", "localhost"):
         return _from_path(urllib.request.url2pathname(address.path), label)
     if address.scheme in ("http", "https"):
-        return EncodedAudio(_download(url, label), label)
+        return EncodedAudio(download(url, label), label)
     hint = "Pass http(s):// or file:// URLs; for others open the file (with fsspec, for one) and pass the file object."
     raise AudioDecodeError(label, f"URL scheme {address.scheme!r} is not supported", hint)
-
-
-def _download(url: str, label: str) -> bytes:
-    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "TRUE", "YES", "ON"):
-        raise AudioDecodeError(label, "is a URL, and HF_HUB_OFFLINE is set", "Unset it, or pass a local file.")
-    deadline = time.monotonic() + DOWNLOAD_TIMEOUT_S
-    try:
-        request = urllib.request.Request(url, headers={"User-Agent": "afm-hf"})  # some hosts refuse urllib's own name
-        with urllib.request.urlopen(request, timeout=min(20.0, DOWNLOAD_TIMEOUT_S)) as response:
-            content = read_all(response, MAX_DOWNLOAD_BYTES, label, deadline)
-    except AudioDecodeError:
-        raise
-    except urllib.error.HTTPError as error:
-        raise AudioDecodeError(label, f"the server answered {error.code} {error.reason}") from None
-    except (OSError, HTTPException, ValueError) as error:
-        reason = one_line(getattr(error, "reason", error))
-        raise AudioDecodeError(label, f"download failed: {reason}", "Offline? Pass a local file.") from None
-    if not content:
-        raise AudioDecodeError(label, "the server sent 0 bytes")
-    return content

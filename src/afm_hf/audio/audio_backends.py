@@ -1,0 +1,93 @@
+"""Which decoder reads a file: soundfile, and what it cannot read torchcodec or ffmpeg; or one that was asked for."""
+
+from collections.abc import Callable
+
+from .audio_checks import AudioDecodeError, Part, UnavailableError, Waveform
+from .audio_optional import decode_ffmpeg, decode_torchaudio, decode_torchcodec
+from .audio_soundfile import UnknownFormatError, decode_soundfile
+from .audio_sources import EncodedAudio
+from .containers.audio_formats import Format, identify, no_sound
+
+Decoder = Callable[[EncodedAudio, Part, Format | None], tuple[Waveform, int]]
+
+_OTHERS: dict[str, Decoder] = {
+    "torchcodec": decode_torchcodec,
+    "torchaudio": decode_torchaudio,
+    "ffmpeg": decode_ffmpeg,
+}
+_CODEC_HINT = "Install torchcodec (`pip install torchcodec`) or the ffmpeg program, or convert the file to WAV."
+# What libsndfile says of a format that it does not know, or that it was built without.
+_LACKING = ("not recognised", "unimplemented", "unsupported encoding", "Unsupported encoding")
+
+
+def decode_file(file: EncodedAudio, backend: str, part: Part) -> tuple[Waveform, int]:
+    """The wanted part of a file, (channels, samples), and its rate."""
+    if backend == "auto":
+        return _decode_auto(file, part)
+    try:
+        if backend == "soundfile":
+            return decode_soundfile(file, part)
+        return _OTHERS[backend](file, part, _identified(file))
+    except UnknownFormatError as refusal:
+        raise _refused(file, _identified(file), str(refusal)) from None
+    except UnavailableError as why:
+        raise AudioDecodeError(file.name, f"backend {backend!r} cannot be used: {why}") from None
+
+
+def _decode_auto(file: EncodedAudio, part: Part) -> tuple[Waveform, int]:
+    """soundfile; for what it lacks, the first other decoder that works."""
+    try:
+        return decode_soundfile(file, part)
+    except UnknownFormatError as refusal:
+        why = str(refusal)
+    except UnavailableError as missing:
+        raise AudioDecodeError(file.name, f"soundfile cannot be used: {missing}") from None
+    known = _identified(file)
+    # Only what is known goes on: ffmpeg would decode text as pictures.
+    if known is None or not known.has_sound or not _is_lacking(known, why):
+        raise _refused(file, known, why)
+    failures = []
+    for name in ("torchcodec", "ffmpeg"):
+        try:
+            return _OTHERS[name](file, part, known)
+        except UnavailableError as missing:
+            failures.append(str(missing))
+    reason = f"is {known}, which soundfile cannot read, and nothing else can be used ({'; '.join(failures)})"
+    raise AudioDecodeError(file.name, reason, _CODEC_HINT)
+
+
+def _identified(file: EncodedAudio) -> Format | None:
+    with file.opened() as stream:
+        return identify(stream)
+
+
+def _is_lacking(known: Format, why: str) -> bool:
+    """Whether libsndfile lacks this codec, by what we know of it or by what it says itself."""
+    return not known.is_read_by_soundfile or any(text in why for text in _LACKING)
+
+
+def _refused(file: EncodedAudio, known: Format | None, why: str) -> AudioDecodeError:
+    """The error for a file that soundfile cannot read, and that no other decoder shall try."""
+    if known is None:
+        return AudioDecodeError(file.name, f"is not an audio file that libsndfile reads ({why})", _hint(file.head))
+    if not known.has_sound:
+        return AudioDecodeError(file.name, f"is {known} and has no audio stream")
+    if _is_lacking(known, why):
+        return AudioDecodeError(file.name, f"is {known}, and soundfile cannot read it ({why})", _CODEC_HINT)
+    reason = f"is {known}, and soundfile cannot read it ({why})"
+    return AudioDecodeError(file.name, reason, "Its header is damaged or cut off: fetch it again.")
+
+
+def _hint(head: bytes) -> str:
+    if found := no_sound(head):
+        name, remedy = found
+        return f"It is {name}. {remedy}" if remedy else f"It is {name}."
+    if head.lstrip()[:1] in (b"<", b"{"):
+        return "It is a text (HTML, XML or JSON), perhaps a failed download."
+    return (
+        f"It begins with {head[:8]!r}. Headerless PCM must come as samples: "
+        "{'array': np.fromfile(path, dtype='<i2'), 'sampling_rate': rate}."
+    )
+
+
+__all__ = ["decode_file"]
