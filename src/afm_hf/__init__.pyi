@@ -33,6 +33,14 @@ from .models.clapcap.processing_clap_afm_captioning import ClapAfmCaptioningProc
 from .models.cnn14.configuration_afm_cnn14 import AfmCnn14Config as AfmCnn14Config
 from .models.cnn14.modeling_afm_cnn14 import AfmCnn14Model as AfmCnn14Model
 from .models.common.feature_extraction_afm import AfmFeatureExtractor as AfmFeatureExtractor
+from .models.effects_cnn.configuration_afm_effects_cnn import AfmEffectsCnnConfig as AfmEffectsCnnConfig
+from .models.effects_cnn.feature_extraction_afm_effects_cnn import (
+    AfmEffectsCnnFeatureExtractor as AfmEffectsCnnFeatureExtractor,
+)
+from .models.effects_cnn.modeling_afm_effects_cnn import AfmEffectsCnnModel as AfmEffectsCnnModel
+from .models.encoders.configuration_afm_encoders import AfmEarsConfig as AfmEarsConfig
+from .models.encoders.feature_extraction_afm_encoders import AfmEarsFeatureExtractor as AfmEarsFeatureExtractor
+from .models.encoders.modeling_afm_encoders import AfmEarsModel as AfmEarsModel
 from .models.htsat.configuration_afm_htsat import AfmHtsatConfig as AfmHtsatConfig
 from .models.htsat.modeling_afm_htsat import AfmHtsatModel as AfmHtsatModel
 from .models.mellow.configuration_mellow import MellowConfig as MellowConfig
@@ -51,6 +59,10 @@ from .models.prefix_lm.scoring_afm import score_answers as score_answers
 from .models.speech_encoder.configuration_afm_speech_encoder import AfmSpeechEncoderConfig as AfmSpeechEncoderConfig
 from .models.speech_encoder.feature_extraction_afm_speech import AfmSpeechFeatureExtractor as AfmSpeechFeatureExtractor
 from .models.speech_encoder.modeling_afm_speech_encoder import AfmSpeechEncoderModel as AfmSpeechEncoderModel
+from .models.yamnet.configuration_afm_yamnet import AfmYamnetConfig as AfmYamnetConfig
+from .models.yamnet.feature_extraction_afm_yamnet import AfmYamnetFeatureExtractor as AfmYamnetFeatureExtractor
+from .models.yamnet.modeling_afm_yamnet import AfmYamnetForAudioClassification as AfmYamnetForAudioClassification
+from .models.yamnet.modeling_afm_yamnet import AfmYamnetModel as AfmYamnetModel
 from .pipelines.pipeline_audio_captioning import AudioCaptioningPipeline as AudioCaptioningPipeline
 from .pipelines.pipeline_audio_difference import AudioDifferencePipeline as AudioDifferencePipeline
 from .pipelines.pipeline_audio_entailment import AudioEntailmentPipeline as AudioEntailmentPipeline

@@ -60,6 +60,9 @@ def _register_configs() -> None:
         "afm_htsat": "AfmHtsatConfig",
         "afm_cnn14": "AfmCnn14Config",
         "afm_speech_encoder": "AfmSpeechEncoderConfig",
+        "afm_yamnet": "AfmYamnetConfig",
+        "afm_effects_cnn": "AfmEffectsCnnConfig",
+        "afm_ears": "AfmEarsConfig",
         "clap_afm_audio_model": "ClapAfmAudioConfig",
         "clap_afm_text_model": "ClapAfmTextConfig",
         "clap_afm": "ClapAfmConfig",
@@ -88,6 +91,9 @@ def _register_models() -> None:
             "AfmHtsatConfig": "AfmHtsatModel",
             "AfmCnn14Config": "AfmCnn14Model",
             "AfmSpeechEncoderConfig": "AfmSpeechEncoderModel",
+            "AfmYamnetConfig": "AfmYamnetModel",
+            "AfmEffectsCnnConfig": "AfmEffectsCnnModel",
+            "AfmEarsConfig": "AfmEarsModel",
             "ClapAfmAudioConfig": "ClapAfmAudioModel",
             "ClapAfmTextConfig": "ClapAfmTextModel",
             "ClapAfmConfig": "ClapAfmModel",
@@ -98,7 +104,11 @@ def _register_models() -> None:
         },
     )
     _register_by_name(
-        modeling_auto.MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING, {"ClapAfmConfig": "ClapAfmForAudioClassification"}
+        modeling_auto.MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING,
+        {
+            "ClapAfmConfig": "ClapAfmForAudioClassification",
+            "AfmYamnetConfig": "AfmYamnetForAudioClassification",
+        },
     )
     _register_by_name(
         modeling_auto.MODEL_FOR_MULTIMODAL_LM_MAPPING,
@@ -119,6 +129,9 @@ def _register_feature_extractors() -> None:
         feature_extraction_auto.FEATURE_EXTRACTOR_MAPPING,
         {
             "AfmSpeechEncoderConfig": "AfmSpeechFeatureExtractor",
+            "AfmYamnetConfig": "AfmYamnetFeatureExtractor",
+            "AfmEffectsCnnConfig": "AfmEffectsCnnFeatureExtractor",
+            "AfmEarsConfig": "AfmEarsFeatureExtractor",
             "ClapAfmConfig": "ClapAfmFeatureExtractor",
             "ClapAfmAudioConfig": "ClapAfmFeatureExtractor",
             "ClapAfmCaptioningConfig": "ClapAfmFeatureExtractor",

@@ -56,8 +56,38 @@ def log_mel_of_clips(waveforms: torch.Tensor, n_fft: int, hop_length: int, bank:
 
 
 @lru_cache(maxsize=16)
+def htk_mel_bank(n_fft: int, bands: int, rate: int, fmin: float, fmax: float, device: torch.device) -> torch.Tensor:
+    """A mel filter bank of HTK's scale, float32 `(n_fft / 2 + 1, bands)`: triangles of height 1, even in mel.
+
+    The arguments are those of [`mel_bank`].
+    """
+    bank = mel_filter_bank(
+        n_fft // 2 + 1, bands, fmin, fmax, rate, norm=None, mel_scale="htk", triangularize_in_mel_space=True
+    )
+    return torch.from_numpy(bank.astype(np.float32)).to(device)
+
+
+def framed_spectrum(waveforms: torch.Tensor, n_fft: int, win_length: int, hop_length: int) -> torch.Tensor:
+    """`(..., samples)` -> complex `(..., 1 + (samples - win_length) // hop_length, n_fft / 2 + 1)`.
+
+    Frames begin at the first sample and are whole, without reflected borders: as TensorFlow and Essentia cut them.
+    """
+    beside = (n_fft - win_length) // 2  # torch.stft centres a shorter window in its FFT
+    spectrum = torch.stft(
+        torch.nn.functional.pad(waveforms, (beside, n_fft - win_length - beside)),
+        n_fft,
+        hop_length,
+        win_length,
+        window=_hann_window(win_length, waveforms.device),
+        center=False,
+        return_complex=True,
+    )  # (..., n_fft / 2 + 1, frames)
+    return spectrum.transpose(-1, -2)
+
+
+@lru_cache(maxsize=16)
 def _hann_window(length: int, device: torch.device) -> torch.Tensor:
     return torch.hann_window(length, periodic=True, device=device)
 
 
-__all__ = ["log_mel", "log_mel_of_clips", "mel_bank"]
+__all__ = ["framed_spectrum", "htk_mel_bank", "log_mel", "log_mel_of_clips", "mel_bank"]

@@ -1,25 +1,101 @@
-"""Which audio encoder a model stands on: one of this package's, or any that transformers knows."""
+"""Which audio encoder a model stands on: one of this package's, several together, or any that transformers knows."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 
 from ..cnn14.configuration_afm_cnn14 import AfmCnn14Config
+from ..effects_cnn.configuration_afm_effects_cnn import AfmEffectsCnnConfig
 from ..htsat.configuration_afm_htsat import AfmHtsatConfig
 from ..speech_encoder.configuration_afm_speech_encoder import AfmSpeechEncoderConfig
+from ..yamnet.configuration_afm_yamnet import AfmYamnetConfig
+
+SINGLE: dict[str, type[PreTrainedConfig]] = {
+    config.model_type: config
+    for config in (AfmHtsatConfig, AfmCnn14Config, AfmSpeechEncoderConfig, AfmYamnetConfig, AfmEffectsCnnConfig)
+}
+
+
+@strict
+class AfmEarsConfig(PreTrainedConfig):
+    r"""Configuration of an [`AfmEarsModel`]: several encoders that hear the same clip.
+
+    WavText5K's model hears with two; so does every ablation that asks what a second ear adds.
+
+    Args:
+        ears (`list[dict]` or `list[PreTrainedConfig]`): The encoders' configs, in the order of their embeddings.
+        frames (`list[int]`): How many frames of the features each of them reads; see [`AfmEarsFeatureExtractor`].
+
+    Raises:
+        ValueError: there is no ear, one is of a type that is not known, or `frames` has another length.
+
+    Example:
+    ```python
+    >>> from afm_hf import AfmCnn14Config, AfmEarsConfig, AfmYamnetConfig
+
+    >>> config = AfmEarsConfig(ears=[AfmYamnetConfig(), AfmCnn14Config()], frames=[240, 240])
+    >>> config.hidden_size
+    3072
+
+    ```
+    """
+
+    model_type = "afm_ears"
+    base_config_key = "encoder_config"
+
+    ears: list[Any] | tuple[Any, ...] = ()
+    frames: list[int] | tuple[int, ...] = ()
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        super().__post_init__(**kwargs)
+        self.ears = [ear.to_dict() if isinstance(ear, PreTrainedConfig) else dict(ear) for ear in self.ears]
+        if not self.ears or len(self.ears) != len(self.frames):
+            raise ValueError(
+                f"`ears` and `frames` name one value per encoder, at least one, but have {len(self.ears)} and "
+                f"{len(self.frames)} entries."
+            )
+        self.configs()
+
+    def configs(self) -> list[Any]:
+        """The encoders' configs.
+
+        Raises:
+            ValueError: one is of a type that is not known.
+        """
+        made = []
+        for number, ear in enumerate(self.ears):
+            kind = SINGLE.get(str(ear.get("model_type")))
+            if kind is None:
+                raise ValueError(f"ears[{number}] is a {ear.get('model_type')!r}; expected one of {', '.join(SINGLE)}.")
+            made.append(kind.from_dict(ear))
+        return made
+
+    @property
+    def mels(self) -> list[int]:
+        """Columns of the features that each ear reads."""
+        return [int(getattr(config, "num_mel_bins", 1)) for config in self.configs()]
+
+    @property
+    def hidden_size(self) -> int:
+        """Width of all embeddings together."""
+        return sum(int(config.hidden_size) for config in self.configs())
+
+    @property
+    def num_hidden_layers(self) -> int:
+        """Layers of the deepest ear."""
+        return max(int(getattr(config, "num_hidden_layers", 1)) for config in self.configs())
 
 
 class EncoderConfigSpec(SubConfigSpec):
     """An audio encoder's config: one of this package's, or any type that transformers knows."""
 
-    own: ClassVar[dict[str, type[PreTrainedConfig]]] = {
-        config.model_type: config for config in (AfmHtsatConfig, AfmCnn14Config, AfmSpeechEncoderConfig)
-    }
+    own: ClassVar[dict[str, type[PreTrainedConfig]]] = {**SINGLE, AfmEarsConfig.model_type: AfmEarsConfig}
 
     def get_config_class(self, model_type: str | None = None) -> type[PreTrainedConfig]:
         # The own types are looked up here first, so that they need no registration in code loaded from a Hub repo.
         return self.own.get(model_type or "") or super().get_config_class(model_type)
 
 
-__all__ = ["EncoderConfigSpec"]
+__all__ = ["AfmEarsConfig", "EncoderConfigSpec"]

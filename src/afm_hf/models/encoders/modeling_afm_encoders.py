@@ -1,14 +1,89 @@
-"""Builds the audio encoder that a config names."""
+"""Builds the audio encoder that a config names, and lets several hear together."""
 
 from typing import Any
 
+import torch
+from torch import nn
 from transformers import AutoModel, PreTrainedModel
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+from transformers.processing_utils import Unpack
+from transformers.utils import TransformersKwargs, can_return_tuple
 
 from ..cnn14.modeling_afm_cnn14 import AfmCnn14Model
+from ..effects_cnn.modeling_afm_effects_cnn import AfmEffectsCnnModel
 from ..htsat.modeling_afm_htsat import AfmHtsatModel
 from ..speech_encoder.modeling_afm_speech_encoder import AfmSpeechEncoderModel
+from ..yamnet.modeling_afm_yamnet import AfmYamnetModel
+from .configuration_afm_encoders import AfmEarsConfig
 
-OWN_ENCODERS = {model.config_class.model_type: model for model in (AfmHtsatModel, AfmCnn14Model, AfmSpeechEncoderModel)}
+SINGLE_ENCODERS: dict[str, type[PreTrainedModel]] = {
+    model.config_class.model_type: model
+    for model in (AfmHtsatModel, AfmCnn14Model, AfmSpeechEncoderModel, AfmYamnetModel, AfmEffectsCnnModel)
+}
+
+
+class AfmEarsModel(PreTrainedModel):
+    """Several encoders that hear the same clip; their embeddings are put one after the other.
+
+    `input_features` is `(batch, 1, frames, mels)`, as [`AfmEarsFeatureExtractor`] makes it: the features of the ears
+    lie side by side, those of fewer frames filled up with zeros, which are cut off here.
+    """
+
+    config: AfmEarsConfig
+    base_model_prefix = "encoder"
+    main_input_name = "input_features"
+    input_modalities = ("audio",)
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _no_split_modules = ["AfmHtsatBlock", "AfmCnn14Block", "AfmYamnetBlock", "AfmEffectsCnnBlock"]
+    _keep_in_fp32_modules_strict = ["bn0"]
+
+    def __init__(self, config: AfmEarsConfig) -> None:
+        super().__init__(config)
+        self.ears = nn.ModuleList(SINGLE_ENCODERS[ear.model_type]._from_config(ear) for ear in config.configs())
+        self.mels = config.mels
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self._first().get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self._first().set_input_embeddings(value)
+
+    def _first(self) -> PreTrainedModel:
+        first: Any = self.ears[0]
+        return first
+
+    @can_return_tuple
+    def forward(
+        self, input_features: torch.Tensor, **kwargs: Unpack[TransformersKwargs]
+    ) -> tuple[torch.Tensor, ...] | BaseModelOutputWithPooling:
+        """Encodes clips with every ear.
+
+        Returns:
+            [`BaseModelOutputWithPooling`] with `pooler_output` `(batch, hidden_size)` and `last_hidden_state`
+            `(batch, 1, hidden_size)`, the same: the ears' own steps in time differ.
+
+        Raises:
+            ValueError: on another shape than the ears' features side by side have.
+        """
+        frames, mels = max(self.config.frames), sum(self.mels)
+        if input_features.ndim != 4 or tuple(input_features.shape[1:]) != (1, frames, mels):
+            raise ValueError(
+                f"{type(self).__name__} reads the features of {len(self.mels)} ears side by side, of shape "
+                f"(batch, 1, {frames}, {mels}), but was given {tuple(input_features.shape)}. Make them with the "
+                "`AfmEarsFeatureExtractor` that came with the model."
+            )
+        pooled = []
+        for ear, length, features in zip(
+            self.ears, self.config.frames, input_features.split(self.mels, dim=3), strict=True
+        ):
+            pooled.append(ear(features[:, :, :length], **kwargs).pooler_output)
+        together = torch.cat(pooled, dim=-1)  # (batch, hidden_size)
+        return BaseModelOutputWithPooling(last_hidden_state=together[:, None], pooler_output=together)
+
+
+OWN_ENCODERS: dict[str, type[PreTrainedModel]] = {**SINGLE_ENCODERS, AfmEarsConfig.model_type: AfmEarsModel}
 
 
 def build_audio_encoder(config: Any) -> PreTrainedModel:
@@ -22,4 +97,4 @@ def build_audio_encoder(config: Any) -> PreTrainedModel:
     return own._from_config(config) if own else AutoModel.from_config(config)
 
 
-__all__ = ["build_audio_encoder"]
+__all__ = ["AfmEarsModel", "build_audio_encoder"]

@@ -1,0 +1,1 @@
+"""The convolutional encoder of aiSFX, trained on professional libraries of sound effects."""

@@ -1,0 +1,1 @@
+"""YAMNet, Google's classifier of AudioSet's sounds, as an audio encoder."""
