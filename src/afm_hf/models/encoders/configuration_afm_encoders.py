@@ -25,11 +25,13 @@ class AfmEarsConfig(PreTrainedConfig):
     WavText5K's model hears with two; so does every ablation that asks what a second ear adds.
 
     Args:
-        ears (`list[dict]` or `list[PreTrainedConfig]`): The encoders' configs, in the order of their embeddings.
-        frames (`list[int]`): How many frames of the features each of them reads; see [`AfmEarsFeatureExtractor`].
+        ears (`list[dict]` or `list[PreTrainedConfig]`, *optional*):
+            The encoders' configs, in the order of their embeddings; a YAMNet alone if not given.
+        frames (`list[int]`, *optional*):
+            How many frames of the features each of them reads; see [`AfmEarsFeatureExtractor`].
 
     Raises:
-        ValueError: there is no ear, one is of a type that is not known, or `frames` has another length.
+        ValueError: an ear is of a type that is not known, or `frames` has another length.
 
     Example:
     ```python
@@ -50,6 +52,8 @@ class AfmEarsConfig(PreTrainedConfig):
 
     def __post_init__(self, **kwargs: Any) -> None:
         super().__post_init__(**kwargs)
+        if not self.ears and not self.frames:  # transformers makes configs without arguments to compare with
+            self.ears, self.frames = [AfmYamnetConfig()], [AfmYamnetConfig().patch_frames]
         self.ears = [ear.to_dict() if isinstance(ear, PreTrainedConfig) else dict(ear) for ear in self.ears]
         if not self.ears or len(self.ears) != len(self.frames):
             raise ValueError(

@@ -1,0 +1,136 @@
+"""Several encoders that hear the same clip, as the audio side of CLAP and of the models that answer in words."""
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoFeatureExtractor, AutoModel, AutoModelForMultimodalLM, BertConfig, GPT2Config
+
+from afm_hf import (
+    AfmEarsConfig,
+    AfmEarsFeatureExtractor,
+    AfmEarsModel,
+    AfmEffectsCnnConfig,
+    AfmEffectsCnnFeatureExtractor,
+    AfmHtsatConfig,
+    AfmYamnetConfig,
+    AfmYamnetFeatureExtractor,
+    ClapAfmAudioConfig,
+    ClapAfmConfig,
+    ClapAfmModel,
+    ClapAfmTextConfig,
+    PengiConfig,
+    PengiForConditionalGeneration,
+)
+
+YAMNET = AfmYamnetConfig(channels=[8, 12], strides=[1, 2], stem_channels=4, use_class_head=False)
+EFFECTS = AfmEffectsCnnConfig(channels=[4, 8, 6])
+
+
+def front_end(**kwargs):
+    ears = [AfmYamnetFeatureExtractor(), AfmEffectsCnnFeatureExtractor()]
+    return AfmEarsFeatureExtractor(ears=ears, padding="repeat", **kwargs)
+
+
+def both(extractor=None):
+    return AfmEarsConfig(ears=[YAMNET, EFFECTS], frames=(extractor or front_end()).frames())
+
+
+def noise(seconds, seed=0):
+    return np.random.default_rng(seed).normal(size=int(seconds * 44100)).astype(np.float32) / 10
+
+
+def features(extractor, *clips):
+    return extractor(list(clips), sampling_rate=44100, return_tensors="pt")["input_features"]
+
+
+def test_the_features_of_all_ears_lie_side_by_side():
+    extractor = front_end()
+    together = features(extractor, noise(3))
+    frames = extractor.frames()
+    assert together.shape == (1, 1, max(frames), 64 + 96)
+    window = torch.from_numpy(noise(3)[: extractor.clip_samples(2.415)])[None]
+    effects = AfmEffectsCnnFeatureExtractor().log_mel(window)
+    torch.testing.assert_close(together[:, 0, : frames[1], 64:], effects)
+    assert not together[:, :, frames[1] :, 64:].any()
+    assert frames[0] == 240 and frames[1] >= 100
+
+
+@torch.no_grad()
+def test_embeddings_are_put_one_after_the_other():
+    extractor = front_end()
+    model = AfmEarsModel(both(extractor)).eval()
+    together = features(extractor, noise(3), noise(2, 1))
+    outputs = model(together)
+    assert outputs.pooler_output.shape == (2, 18) == (2, model.config.hidden_size)
+    alone = model.ears[0](together[:, :, :240, :64]).pooler_output
+    torch.testing.assert_close(outputs.pooler_output[:, :12], alone)
+    torch.testing.assert_close(model(together[1:]).pooler_output, outputs.pooler_output[1:])
+
+
+def clap(encoder):
+    torch.manual_seed(0)
+    text = BertConfig(vocab_size=300, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
+    audio = ClapAfmAudioConfig(encoder_config=encoder, projection_dim=16)
+    return ClapAfmModel(
+        ClapAfmConfig(
+            audio_config=audio, text_config=ClapAfmTextConfig(encoder_config=text, pooling="cls", projection_dim=16)
+        )
+    ).eval()
+
+
+@pytest.mark.parametrize("ear", ["yamnet", "effects", "both"])
+@torch.no_grad()
+def test_each_ear_and_both_are_an_audio_tower_of_clap(ear, tmp_path):
+    extractor = {"yamnet": AfmYamnetFeatureExtractor, "effects": AfmEffectsCnnFeatureExtractor, "both": front_end}[
+        ear
+    ]()
+    model = clap({"yamnet": YAMNET, "effects": EFFECTS, "both": both()}[ear])
+    rate = extractor.sampling_rate
+    inputs = extractor(
+        [noise(3), noise(9, 1)], sampling_rate=44100, truncation="windows", return_tensors="pt"
+    )  # several windows
+    embeddings = model.get_audio_features(**inputs).pooler_output
+    assert embeddings.shape == (2, 16) and rate in (16000, 44100)
+    alone = extractor([noise(3)], sampling_rate=44100, truncation="windows", return_tensors="pt")
+    torch.testing.assert_close(model.get_audio_features(**alone).pooler_output[0], embeddings[0], atol=1e-5, rtol=1e-4)
+    model.save_pretrained(tmp_path)
+    extractor.save_pretrained(tmp_path)
+    again = AutoModel.from_pretrained(tmp_path).eval()
+    torch.testing.assert_close(again.get_audio_features(**inputs).pooler_output, embeddings)
+    loaded = AutoFeatureExtractor.from_pretrained(tmp_path)
+    assert type(loaded) is type(extractor) and loaded.to_dict() == extractor.to_dict()
+
+
+@torch.no_grad()
+def test_pengi_hears_with_both_ears(tmp_path):
+    torch.manual_seed(0)
+    words = GPT2Config(vocab_size=258, n_embd=16, n_layer=1, n_head=2, n_positions=64)
+    config = PengiConfig(
+        audio_config=both(), text_config=words, prompt_config=None, projection_dim=16, mapper_layers=1, mapper_heads=2
+    )
+    model = PengiForConditionalGeneration(config).eval()
+    model.save_pretrained(tmp_path)
+    again = AutoModelForMultimodalLM.from_pretrained(tmp_path).eval()
+    assert type(again.model.audio_tower) is AfmEarsModel
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, again.state_dict()[name]), name
+
+
+def test_what_makes_no_sense_is_told():
+    with pytest.raises(ValueError, match="but have 0 and 1 entries"):
+        AfmEarsConfig(frames=[96])
+    with pytest.raises(ValueError, match="but have 1 and 2 entries"):
+        AfmEarsConfig(ears=[YAMNET], frames=[1, 2])
+    with pytest.raises(ValueError, match=r"ears\[1\] is a 'gpt2'; expected one of afm_htsat"):
+        AfmEarsConfig(ears=[YAMNET, GPT2Config()], frames=[240, 100])
+    with pytest.raises(ValueError, match=r"of shape \(batch, 1, 240, 160\), but was given \(1, 1, 240, 64\)"):
+        AfmEarsModel(both())(torch.zeros(1, 1, 240, 64))
+    with pytest.raises(ValueError, match="names no front-end"):
+        AfmEarsFeatureExtractor()
+    with pytest.raises(ValueError, match=r"ears\[0\] is of the type 'Whisper"):
+        AfmEarsFeatureExtractor(ears=[{"feature_extractor_type": "WhisperFeatureExtractor"}])
+
+
+def test_one_ear_may_be_the_papers_own():
+    config = AfmEarsConfig(ears=[AfmHtsatConfig(), YAMNET], frames=[100, 240])
+    assert config.hidden_size == AfmHtsatConfig().hidden_size + 12 and AfmEarsConfig(**config.to_dict()).ears
