@@ -13,6 +13,7 @@ from transformers.feature_extraction_utils import BatchFeature
 
 from ...audio.audio_checks import AudioDecodeError, describe_source
 from ...audio.audio_loading import load_audio
+from ...audio.audio_processes import keep_to_one_thread_if_forked
 from ...audio.audio_samples import clip_of_row
 from ..common.feature_extraction_afm import TRUNCATIONS
 
@@ -72,11 +73,13 @@ def is_another_of_ours(model: Any) -> bool:
 
 def embed_audio(model: Any, features: Mapping[str, Any]) -> torch.Tensor:
     """Embeddings of a batch of clips, float32 `(batch, dim)`, L2-normalised."""
+    keep_to_one_thread_if_forked()
     return _unit(model.get_audio_features(**features))
 
 
 def embed_texts(model: Any, tokenizer: Any, texts: Sequence[str]) -> torch.Tensor:
     """Embeddings of texts, float32 `(texts, dim)`, L2-normalised; padded as far as the longest text only."""
+    keep_to_one_thread_if_forked()
     chunks = []
     for start in range(0, len(texts), TEXTS_PER_BATCH):
         tokens = tokenizer(list(texts[start : start + TEXTS_PER_BATCH]), return_tensors="pt", padding=True)

@@ -15,6 +15,7 @@ from transformers.feature_extraction_utils import BatchFeature
 from transformers.utils import TensorType, logging
 
 from ...audio.audio_loading import AudioDecodeError, describe_source, load_audio
+from ...audio.audio_processes import keep_to_one_thread_if_forked
 from ...audio.audio_samples import is_many, own_rate, refuse_misnamed_rate
 from ...audio.log_mel import log_mel_of_clips, mel_bank
 
@@ -163,6 +164,7 @@ class AfmFeatureExtractor(SequenceFeatureExtractor):
                 clip.
             ValueError: for an unknown setting, an empty list, or rates that contradict each other.
         """
+        keep_to_one_thread_if_forked()
         truncation = _setting("truncation", truncation, TRUNCATIONS, self.truncation)
         padding = _setting("padding", padding, PADDINGS, self.padding)
         channels = _setting("channels", channels, CHANNELS, self.channels)
