@@ -16,6 +16,7 @@ from transformers.utils import logging
 
 from ..audio.audio_loading import AudioDecodeError, describe_source
 from ..audio.audio_samples import rate_of, with_rate
+from .class_labels import Classes
 
 logger = logging.get_logger(__name__)
 
@@ -222,14 +223,15 @@ class LabelCollator(_Collator):
 
     Args:
         feature_extractor ([`AfmFeatureExtractor`]): The model's feature extractor, or its processor.
-        labels (`list[str]`): All labels, in the order of the model's classes.
+        labels (`list[str]` or `ClassLabel`): All labels, in the order of the model's classes.
         on_bad_audio (`str`, *optional*, defaults to `"skip"`): See [`ClapCollator`].
         seed (`int`, *optional*, defaults to 0): Of random crops.
         sampling_rate (`int`, *optional*): Rate in Hz of bare arrays; see the feature extractor.
         **audio_kwargs: Further arguments of the feature extractor, for example `truncation="random"`.
 
-    A row has `audio`, and `label` (one name; `labels` of the batch are then class indices, int64, `(batch,)`) or
-    `labels` (a list of names; then zeros and ones, fp32, `(batch, classes)`).
+    A row has `audio`, and `label` (one; `labels` of the batch are then class numbers, int64, `(batch,)`) or `labels` (a
+    list; then zeros and ones, fp32, `(batch, classes)`). A label is a name or a class number, as a `ClassLabel` column of
+    `datasets` has them; a list may also hold a zero or one for each class.
 
     Raises:
         ValueError: if a label is there twice.
@@ -238,35 +240,22 @@ class LabelCollator(_Collator):
     def __init__(
         self,
         feature_extractor: Any,
-        labels: Sequence[str],
+        labels: Any,
         on_bad_audio: str = "skip",
         seed: int = 0,
         sampling_rate: int | None = None,
         **audio_kwargs: Any,
     ) -> None:
         super().__init__(feature_extractor, on_bad_audio, seed, sampling_rate, audio_kwargs)
-        self.classes = {label: index for index, label in enumerate(labels)}
-        if len(self.classes) < len(labels):
-            raise ValueError(f"{len(labels)} labels, of which only {len(self.classes)} are different.")
+        self._labels = Classes(labels)
+        self.classes = self._labels.numbers
 
     def _join(self, rows: list[Mapping[str, Any]]) -> dict[str, Any]:
         given = [_column(row, ("label", "labels")) for row in rows]
-        several = not isinstance(given[0], str)
-        indices = [[self._class_of(name) for name in (names if several else [names])] for names in given]
-        if several:
-            labels = torch.zeros(len(rows), len(self.classes))
-            for line, row in zip(labels, indices, strict=True):
-                line[row] = 1.0
-        else:
-            labels = torch.tensor(indices)[:, 0]
+        labels = self._labels.read(given)
         clips = [_clip(row) for row in rows]
         settings = self._audio_settings(self._generator(given))
         return {**self.feature_extractor(clips, return_tensors="pt", **settings), "labels": labels}
-
-    def _class_of(self, label: str) -> int:
-        if label not in self.classes:
-            raise ValueError(f"A row has the label {label!r}, which is none of the {len(self.classes)} classes.")
-        return self.classes[label]
 
 
 def _is_given(clip: Any) -> bool:
@@ -283,7 +272,13 @@ def _column(row: Mapping[str, Any], names: Sequence[str]) -> Any:
     for name in names:
         if row.get(name) is not None:
             return row[name]
-    raise ValueError(f"A row has the columns {sorted(row)}, but none of {list(names)} is filled.")
+    hint = ""
+    if "audio" not in row:  # rows as they were read have one
+        hint = (
+            " `Trainer` drops columns that are no arguments of the model: pass `remove_unused_columns=False` in its "
+            "TrainingArguments."
+        )
+    raise ValueError(f"A row has the columns {sorted(row)}, but none of {list(names)} is filled.{hint}")
 
 
 def _one_of(text: Any, generator: random.Random) -> str:

@@ -9,6 +9,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 from transformers.trainer_utils import EvalPrediction
 
 from ..evaluation.metrics.retrieval_metrics import DIRECTIONS, retrieval_scores
+from ..models.clap_afm.losses_clap_afm import say_if_nothing_is_learned
 from .cached_contrastive import EMBEDDINGS, cached_contrastive, unwrap
 from .losses import ContrastiveLoss
 
@@ -93,6 +94,8 @@ class ContrastiveTrainer(Trainer):
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> Any:
         """The contrastive loss of this process's pairs against those of all."""
+        if model.training:
+            self._say_if_texts_are_the_same(inputs)
         outputs = model(**{**inputs, "return_loss": False})
         scale = unwrap(model).logit_scale
         loss = self.contrastive_loss(outputs["audio_embeds"], outputs["text_embeds"], scale)
@@ -109,15 +112,22 @@ class ContrastiveTrainer(Trainer):
             return super().training_step(model, inputs, num_items_in_batch)
         model.train()
         steps = self.current_gradient_accumulation_steps
+        inputs = self._prepare_inputs(inputs)
+        self._say_if_texts_are_the_same(inputs)
         with self.compute_loss_context_manager():
             loss = cached_contrastive(
                 model,
-                self._prepare_inputs(inputs),
+                inputs,
                 self.cached_chunk,
                 self.contrastive_loss,
                 backward=lambda term: self.accelerator.backward(term / steps),
             )
         return loss / steps
+
+    def _say_if_texts_are_the_same(self, inputs: dict[str, Any]) -> None:
+        """Those of other processes may differ, so with several that is not looked at."""
+        if "input_ids" in inputs and (self.args.world_size == 1 or not self.contrastive_loss.gather):
+            say_if_nothing_is_learned(len(inputs["input_ids"]), inputs["input_ids"])
 
     def prediction_step(
         self,

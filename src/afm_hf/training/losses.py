@@ -9,6 +9,8 @@ import torch
 from torch import distributed, nn
 from torch.nn import functional as F
 
+from ..models.clap_afm.losses_clap_afm import say_if_nothing_is_learned
+
 
 def gather_with_gradient(embeddings: torch.Tensor) -> tuple[torch.Tensor, int]:
     """
@@ -76,6 +78,8 @@ class ContrastiveLoss(nn.Module):
         audio, text, scale = audio_embeds.to(dtype), text_embeds.to(dtype), logit_scale.to(dtype).exp().reshape(())
         pairs = len(audio)
         all_audio, offset = gather_with_gradient(audio) if self.gather else (audio, 0)
+        if audio.requires_grad or text.requires_grad:  # in training
+            say_if_nothing_is_learned(len(all_audio))
         all_text = gather_with_gradient(text)[0] if self.gather else text
         target = offset + torch.arange(pairs, device=audio.device)
         # (pairs, all pairs) each

@@ -10,6 +10,8 @@ from transformers.configuration_utils import SubConfigSpec
 from ..common.configuration_afm_common import installed_pipelines
 from ..encoders.configuration_afm_encoders import EncoderConfigSpec
 
+PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
+
 
 @strict
 class ClapAfmAudioConfig(PreTrainedConfig):
@@ -106,6 +108,9 @@ class ClapAfmConfig(PreTrainedConfig):
             Linear layers of [`ClapAfmForAudioClassification`]: 1 or 3, the papers' `Freeze_L1` and `Freeze_L3`.
         classifier_dropout (`float`, *optional*, defaults to 0.0):
             Dropout before each of these layers.
+        problem_type (`str`, *optional*):
+            Loss and scores of [`ClapAfmForAudioClassification`]: `"regression"`, `"single_label_classification"` or
+            `"multi_label_classification"`. If not given, the first labels say.
 
     Example:
     ```python
@@ -137,6 +142,7 @@ class ClapAfmConfig(PreTrainedConfig):
 
     def __post_init__(self, **kwargs: Any) -> None:
         super().__post_init__(**installed_pipelines(self, kwargs))
+        check_problem_type(self.problem_type)
         if self.audio_config.projection_dim != self.text_config.projection_dim:
             raise ValueError(
                 "Both towers project into one space, but `audio_config.projection_dim` is "
@@ -155,4 +161,10 @@ class ClapAfmConfig(PreTrainedConfig):
         return self.audio_config.projection_dim
 
 
-__all__ = ["ClapAfmAudioConfig", "ClapAfmConfig", "ClapAfmTextConfig"]
+def check_problem_type(problem_type: Any) -> None:
+    """Raises a `ValueError` unless it is None or one of `PROBLEM_TYPES`."""
+    if problem_type is not None and problem_type not in PROBLEM_TYPES:
+        raise ValueError(f"`problem_type` is {problem_type!r}; expected one of {', '.join(map(repr, PROBLEM_TYPES))}.")
+
+
+__all__ = ["PROBLEM_TYPES", "ClapAfmAudioConfig", "ClapAfmConfig", "ClapAfmTextConfig", "check_problem_type"]

@@ -6,6 +6,7 @@ Elizalde, Deshmukh et al., "CLAP: Learning Audio Concepts from Natural Language 
 long clip are averaged, padding is as long as the longest caption, and a loss exists.
 """
 
+import functools
 import inspect
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +23,15 @@ from transformers.utils import ModelOutput, TransformersKwargs, can_return_tuple
 from ..common.batch_norms_afm import StillBatchNorms
 from ..common.modeling_afm_common import AfmProjection, AfmProjectionLinear, average_windows, flatten_windows
 from ..encoders.modeling_afm_encoders import build_audio_encoder
-from .configuration_clap_afm import ClapAfmAudioConfig, ClapAfmConfig, ClapAfmTextConfig
+from .configuration_clap_afm import ClapAfmAudioConfig, ClapAfmConfig, ClapAfmTextConfig, check_problem_type
+from .losses_clap_afm import (
+    classification_loss,
+    contrastive_loss,
+    problem_type_of,
+    say_if_nothing_is_learned,
+)
+
+RETURN_LOSS_PLACE = 8  # of `return_loss` among the arguments of `ClapAfmModel.forward`, counted from 1
 
 
 @dataclass
@@ -30,7 +39,7 @@ class ClapAfmOutput(ModelOutput):
     """Output of [`ClapAfmModel`].
 
     Args:
-        loss (`torch.Tensor` of shape `(1,)`, *optional*): Symmetric cross-entropy, if asked for or in training.
+        loss (`torch.Tensor` of shape `(1,)`, *optional*): Symmetric cross-entropy of as many audios as texts.
         logits_per_audio (`torch.Tensor` of shape `(audios, texts)`): Scaled cosine similarities, fp32.
         logits_per_text (`torch.Tensor` of shape `(texts, audios)`): Their transpose.
         text_embeds (`torch.Tensor` of shape `(texts, projection_dim)`): L2-normalised.
@@ -81,20 +90,21 @@ class ClapAfmTextModelOutput(ModelOutput):
     attentions: tuple[torch.Tensor, ...] | None = None
 
 
-def contrastive_loss(logits_per_audio: torch.Tensor) -> torch.Tensor:
-    """Symmetric cross-entropy over a square matrix of similarities whose diagonal holds the pairs (P22, section 2.1).
-
-    Raises:
-        ValueError: if there are not as many audios as texts.
+def _loss_where_counts_allow(forward: Any) -> Any:
     """
-    audios, texts = logits_per_audio.shape
-    if audios != texts:
-        raise ValueError(
-            f"The contrastive loss pairs each audio with the text at its place, but was given {audios} audios and "
-            f"{texts} texts."
-        )
-    target = torch.arange(audios, device=logits_per_audio.device)
-    return (F.cross_entropy(logits_per_audio, target) + F.cross_entropy(logits_per_audio.t(), target)) / 2
+    Of `return_loss`, whose default in the signature is True because `Trainer` looks for that, makes None where it is
+    not given: a loss where there are as many audios as texts. Of bare tuples the places must not depend on counts, so
+    that in evaluation they hold a loss only if it was asked for.
+    """
+
+    @functools.wraps(forward)
+    def call(self: PreTrainedModel, *args: Any, **kwargs: Any) -> Any:
+        if len(args) < RETURN_LOSS_PLACE and "return_loss" not in kwargs:
+            bare = kwargs.get("return_dict", getattr(self.config, "return_dict", True)) is False
+            kwargs["return_loss"] = False if bare and not self.training else None
+        return forward(self, *args, **kwargs)
+
+    return call
 
 
 class ClapAfmPreTrainedModel(StillBatchNorms, PreTrainedModel):
@@ -337,6 +347,7 @@ class ClapAfmModel(ClapAfmPreTrainedModel):
         outputs.pooler_output = F.normalize(embeddings, dim=-1) if normalize else embeddings
         return outputs
 
+    @_loss_where_counts_allow
     @can_return_tuple
     def forward(
         self,
@@ -347,7 +358,7 @@ class ClapAfmModel(ClapAfmPreTrainedModel):
         inputs_embeds: torch.Tensor | None = None,
         token_type_ids: torch.Tensor | None = None,
         input_features_mask: torch.Tensor | None = None,
-        return_loss: bool | None = None,
+        return_loss: bool | None = True,
         **kwargs: Unpack[TransformersKwargs],
     ) -> tuple[torch.Tensor, ...] | ClapAfmOutput:
         """Compares every audio with every text.
@@ -357,7 +368,8 @@ class ClapAfmModel(ClapAfmPreTrainedModel):
             input_features, input_features_mask: The audios; see [`ClapAfmAudioModel`].
             return_loss (`bool`, *optional*):
                 Whether to return the contrastive loss, for which the text at each place belongs to the audio at the
-                same place. If not given, it is returned in training mode where the counts allow it.
+                same place. If not given, it is returned where there are as many audios as texts (in evaluation mode
+                not with `return_dict=False`).
 
         Raises:
             ValueError: if audio or text is missing, or if a loss is asked for with unequal counts.
@@ -376,7 +388,9 @@ class ClapAfmModel(ClapAfmPreTrainedModel):
         # fp32: at a scale of up to 100, half precision would swap close labels.
         logits_per_audio = self.logit_scale.float().exp() * audio_embeds.float() @ text_embeds.float().t()
         if return_loss is None:
-            return_loss = self.training and logits_per_audio.shape[0] == logits_per_audio.shape[1]
+            return_loss = logits_per_audio.shape[0] == logits_per_audio.shape[1]
+        if return_loss and self.training:
+            say_if_nothing_is_learned(len(logits_per_audio), input_ids)
         return ClapAfmOutput(
             loss=contrastive_loss(logits_per_audio) if return_loss else None,
             logits_per_audio=logits_per_audio,
@@ -479,6 +493,7 @@ class ClapAfmForAudioClassification(ClapAfmPreTrainedModel):
 
     def __init__(self, config: ClapAfmConfig) -> None:
         super().__init__(config)
+        check_problem_type(config.problem_type)
         self.num_labels = config.num_labels
         self.audio_model = ClapAfmAudioModel._from_config(config.audio_config)
         width = config.audio_config.hidden_size
@@ -521,17 +536,20 @@ class ClapAfmForAudioClassification(ClapAfmPreTrainedModel):
         Args:
             input_features, input_features_mask: See [`ClapAfmAudioModel`].
             labels (`torch.Tensor`, *optional*):
-                `(batch,)` class indices, or `(batch, num_labels)` zeros and ones if `config.problem_type` is
-                `"multi_label_classification"`.
+                What `config.problem_type` says: for `"single_label_classification"` class numbers `(batch,)`, for
+                `"multi_label_classification"` zeros and ones `(batch, num_labels)`, for `"regression"` numbers
+                `(batch, num_labels)`. Where it says nothing the labels tell which of the first two it is, a model of
+                one output regresses, and the config remembers it: a saved model knows how its scores are to be read.
+
+        Raises:
+            ValueError: if the labels do not fit, or the problem type is unknown.
         """
         outputs = self.audio_model(input_features, input_features_mask, **kwargs)
         logits = self.classifier(outputs.pooler_output)  # (batch, hidden) -> (batch, num_labels)
         loss = None
         if labels is not None:
-            if self.config.problem_type == "multi_label_classification":
-                loss = F.binary_cross_entropy_with_logits(logits.float(), labels.float())
-            else:
-                loss = F.cross_entropy(logits.float(), labels)
+            self.config.problem_type = problem_type_of(self.config, labels)
+            loss = classification_loss(logits, labels, self.config.problem_type)
         return SequenceClassifierOutput(
             loss=loss, logits=logits, hidden_states=outputs.hidden_states, attentions=outputs.attentions
         )
