@@ -61,7 +61,9 @@ class Classes:
         if isinstance(label, int) and not isinstance(label, bool):
             if 0 <= label < len(self):
                 return label
-            raise ValueError(f"A row has the label {label}; the numbers of the {len(self)} classes go from 0 to {len(self) - 1}.")
+            raise ValueError(
+                f"A row has the label {label}; the numbers of the {len(self)} classes go from 0 to {len(self) - 1}."
+            )
         if not isinstance(label, str):
             raise ValueError(f"A row has the label {label!r}; expected a name, or a number from 0 to {len(self) - 1}.")
         raise ValueError(f"A row has the label {label!r}, which is none of the {len(self)} classes{self._some()}.")
@@ -82,8 +84,8 @@ class Classes:
         if numbers and len(set(labels)) == len(labels):
             return [self.number(label) for label in labels]
         raise ValueError(
-            f"A row has the labels {_short(labels)}; expected names, class numbers from 0 to {len(self) - 1}, each once, "
-            f"or {len(self)} zeros and ones."
+            f"A row has the labels {_short(labels)}; expected names, class numbers from 0 to {len(self) - 1}, each "
+            f"once, or {len(self)} zeros and ones."
         )
 
     def _some(self) -> str:

@@ -230,8 +230,8 @@ class LabelCollator(_Collator):
         **audio_kwargs: Further arguments of the feature extractor, for example `truncation="random"`.
 
     A row has `audio`, and `label` (one; `labels` of the batch are then class numbers, int64, `(batch,)`) or `labels` (a
-    list; then zeros and ones, fp32, `(batch, classes)`). A label is a name or a class number, as a `ClassLabel` column of
-    `datasets` has them; a list may also hold a zero or one for each class.
+    list; then zeros and ones, fp32, `(batch, classes)`). A label is a name or a class number, as a `ClassLabel` column
+    of `datasets` has them; a list may also hold a zero or one for each class.
 
     Raises:
         ValueError: if a label is there twice.
