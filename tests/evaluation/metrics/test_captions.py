@@ -210,6 +210,50 @@ def test_what_does_not_fit_together_is_named(candidates, references, message):
         caption_scores(candidates, references)
 
 
+SAID, TRUE = {"1.wav": ["a dog barks"], "2.wav": ["rain"]}, {"2.wav": ["rain falls", "rain"], "1.wav": ["a dog barks"]}
+
+
+@pytest.mark.parametrize(
+    ("said", "true"),
+    [
+        (SAID, TRUE),
+        ({1: "a dog barks", 2: "rain"}, {2: ["rain falls", "rain"], 1: "a dog barks"}),
+        (
+            {clip: [{"image_id": clip, "caption": text} for text in texts] for clip, texts in SAID.items()},
+            {clip: [{"image_id": clip, "caption": text} for text in texts] for clip, texts in TRUE.items()},
+        ),
+        ((text for text in ("a dog barks", "rain")), (texts for texts in (["a dog barks"], ("rain falls", "rain")))),
+        (np.array(["a dog barks", "rain"]), [np.array(["a dog barks"]), (t for t in ("rain falls", "rain"))]),
+    ],
+    ids=["pycocoevalcap", "texts", "coco", "generators", "arrays"],
+)
+def test_captions_by_clip_are_scored_as_lists_are(said, true):
+    wanted = caption_scores(["a dog barks", "rain"], [["a dog barks"], ["rain falls", "rain"]], metrics=WITHOUT_JAVA)
+    found = caption_scores(said, true, metrics=WITHOUT_JAVA)
+    assert found.scores == pytest.approx(wanted.scores) and found.clips == 2
+    np.testing.assert_allclose(found.per_clip["rouge_l"], wanted.per_clip["rouge_l"])
+
+
+@pytest.mark.parametrize(
+    ("said", "true", "message"),
+    [
+        (SAID, {"1.wav": ["a"], "3.wav": ["b"]}, r"not the same: `references` lacks 1 .'2.wav'.; `candidates` lacks 1"),
+        (SAID, [["a dog"], ["rain"]], "`candidates` is a dictionary by clip, `references` is not"),
+        ({"1.wav": ["a dog", "a cat"]}, {"1.wav": ["a dog"]}, r"clip 0 is \['a dog', 'a cat'\]; expected one text"),
+        ({"1.wav": []}, {"1.wav": ["a dog"]}, r"clip 0 is \[\]; expected one text"),
+        (["a dog"] * 5, "a dog", "`references` is one text"),
+        (["a dog"], {"a dog"}, "`references` is a set"),
+        (["a dog"], [{"a dog", "a cat"}], "reference of clip 0 is {"),
+        (["a dog"], [{"text": "a dog"}], "reference of clip 0 is {'text': 'a dog'}; expected a text"),
+        ([{"image_id": 2, "caption": "a dog"}], [["a dog"]], "open whose clips they are"),
+        (["a dog"], [b"a dog"], "reference of clip 0 is b'a dog'"),
+    ],
+)
+def test_ids_and_letters_are_never_scored(said, true, message):
+    with pytest.raises(ValueError, match=message):
+        caption_scores(said, true, metrics=WITHOUT_JAVA)
+
+
 def test_unknown_metrics_are_named():
     with pytest.raises(ValueError, match=r"'bleu4'.*bleu_4"):
         caption_scores(["a"], ["a"], metrics=["bleu4"])

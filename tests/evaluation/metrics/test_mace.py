@@ -114,6 +114,18 @@ def test_bad_clips_are_named_and_the_rest_is_scored(embedder, clips, tmp_path):
         Mace(embedder, mode="audio")(["a dog"], audio=[audio[1]])
 
 
+def test_captions_by_clip_are_scored_as_lists_are(embedder):
+    said, true = {"b": [CANDIDATES[0]], "a": CANDIDATES[1]}, {"a": REFERENCES[1], "b": REFERENCES[0]}
+    wanted = Mace(embedder, mode="text")(CANDIDATES[:2], REFERENCES[:2])
+    found = Mace(embedder, mode="text")(said, true)
+    assert found.scores == pytest.approx(wanted.scores, abs=1e-6)
+    assert Mace(embedder, mode="text")(iter(CANDIDATES[:2]), iter(REFERENCES[:2])).scores == pytest.approx(
+        wanted.scores, abs=1e-6
+    )
+    with pytest.raises(ValueError, match="`candidates` is a dictionary by clip, `references` is not"):
+        Mace(embedder, mode="text")(said, REFERENCES[:2])
+
+
 def test_mistakes_are_named(embedder, clips):
     metric = Mace(embedder)
     for arguments, message in (
@@ -121,7 +133,7 @@ def test_mistakes_are_named(embedder, clips):
         ((CANDIDATES, REFERENCES, clips[:1]), "3 candidates but 1 audio"),
         ((CANDIDATES, None, clips), "needs `references`"),
         ((CANDIDATES, REFERENCES), "needs `audio`"),
-        (("a dog", REFERENCES, clips), "expected a list of texts"),
+        (("a dog", REFERENCES, clips), "`candidates` is one text; expected a list"),
         ((["a", " ", "b"], REFERENCES, clips), r"candidates\[1\]"),
         ((CANDIDATES, [["a"], "b", ["c"]], clips), r"references\[1\] is the text 'b'"),
         ((CANDIDATES, [["a"], [], ["c"]], clips), r"references\[1\]` is empty"),

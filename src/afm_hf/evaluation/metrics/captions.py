@@ -6,7 +6,8 @@ the others are given all the same, and the result says why these are left out.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -45,8 +46,8 @@ class CaptionScores(AfmResult):
 
 
 def caption_scores(
-    candidates: Sequence[str],
-    references: Sequence[str | Sequence[str]],
+    candidates: Iterable[str] | Mapping[Any, Any],
+    references: Iterable[str | Sequence[str]] | Mapping[Any, Any],
     metrics: Iterable[str] = CAPTION_METRICS,
     **settings: object,
 ) -> CaptionScores:
@@ -55,7 +56,8 @@ def caption_scores(
 
     Args:
         candidates: One caption for each clip; `""` is none, and scores 0.
-        references: For each clip one caption or several; clips may have different numbers of them.
+        references: For each clip one caption or several; clips may have different numbers of them. Both may be
+            dictionaries by clip, as pycocoevalcap takes them; `per_clip` is then in the order of the candidates.
         metrics: Names out of `CAPTION_METRICS`.
         settings: What else made the captions, for the result.
 
@@ -74,8 +76,8 @@ def caption_scores(
 
     ```
     """
-    wanted = [name for name in CAPTION_METRICS if name in set(metrics)]
-    unknown = set(metrics) - set(CAPTION_METRICS)
+    asked = {metrics} if isinstance(metrics, str) else set(metrics)
+    wanted, unknown = [name for name in CAPTION_METRICS if name in asked], asked - set(CAPTION_METRICS)
     if unknown or not wanted:
         raise ValueError(f"Unknown caption metrics {sorted(unknown)}; expected some of {', '.join(CAPTION_METRICS)}.")
     pairs = CaptionPairs.from_texts(candidates, references)

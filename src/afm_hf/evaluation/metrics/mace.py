@@ -14,7 +14,7 @@ gets that of the corpus); of long audio all windows are heard, always the same w
 bundled, so without one there is no penalty; clips that cannot be heard are left out and named.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ import numpy.typing as npt
 from ...audio.audio_loading import AudioDecodeError
 from ...models.common.results_afm import AfmResult, settings_of
 from ...retrieval.embedder import ClapEmbedder
+from .by_clip import by_clip, one_text, several_texts
 from .fluency import ErrorDetector, error_probabilities
 
 MODES = ("combined", "text", "audio")
@@ -134,9 +135,9 @@ class Mace:
 
     def __call__(
         self,
-        candidates: Sequence[str],
-        references: Sequence[Sequence[str]] | None = None,
-        audio: Sequence[Any] | None = None,
+        candidates: Iterable[str] | Mapping[Any, Any],
+        references: Iterable[Sequence[str]] | Mapping[Any, Any] | None = None,
+        audio: Iterable[Any] | Mapping[Any, Any] | None = None,
     ) -> MaceResult:
         """
         Scores one caption of each clip.
@@ -144,17 +145,25 @@ class Mace:
         Args:
             candidates: The captions.
             references: Reference captions of each clip, any number; for the modes `"text"` and `"combined"`.
-            audio: The clips: whatever [`load_audio`] takes; for the modes `"audio"` and `"combined"`.
+            audio: The clips: whatever [`load_audio`] takes; for the modes `"audio"` and `"combined"`. All may be
+                dictionaries by clip, as pycocoevalcap takes them; scores are then in the order of the candidates.
 
         Raises:
             ValueError: what the mode needs is missing, lists differ in length, a text is blank, or no clip can be
                 heard.
         """
-        _check_texts("candidates", candidates)
-        for name, others in (("references", references), ("audio", audio)):
-            if others is not None and len(others) != len(candidates):
-                raise ValueError(f"There are {len(candidates)} candidates but {len(others)} {name}; expected one each.")
-        return self.score(candidates, self.embed_targets(references, audio))
+        others = {"references": references, "audio": audio}
+        is_dictionary = isinstance(candidates, Mapping)
+        given = by_clip(candidates=candidates, **{name: each for name, each in others.items() if each is not None})
+        said, true, clips = given["candidates"], given.get("references"), given.get("audio")
+        if is_dictionary:
+            said = [one_text(text, f"candidates[{index}]") for index, text in enumerate(said)]
+            true = true and [several_texts(each, f"references[{index}]") for index, each in enumerate(true)]
+        _check_texts("candidates", said)
+        for name, entries in (("references", true), ("audio", clips)):
+            if entries is not None and len(entries) != len(said):
+                raise ValueError(f"There are {len(said)} candidates but {len(entries)} {name}; expected one each.")
+        return self.score(said, self.embed_targets(true, clips))
 
     def embed_targets(
         self, references: Sequence[Sequence[str]] | None = None, audio: Sequence[Any] | None = None
@@ -273,9 +282,9 @@ class Mace:
 
 
 def mace(
-    candidates: Sequence[str],
-    references: Sequence[Sequence[str]] | None = None,
-    audio: Sequence[Any] | None = None,
+    candidates: Iterable[str] | Mapping[Any, Any],
+    references: Iterable[Sequence[str]] | Mapping[Any, Any] | None = None,
+    audio: Iterable[Any] | Mapping[Any, Any] | None = None,
     model: Any = "clap-tiny",
     **kwargs: Any,
 ) -> MaceResult:

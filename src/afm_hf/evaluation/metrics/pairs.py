@@ -1,12 +1,13 @@
 """Candidates beside their references, as words: what every caption metric takes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from .by_clip import by_clip, one_text, several_texts
 from .tokenizer import ptb_words
 
 Words = list[str]
@@ -41,8 +42,8 @@ class CaptionPairs:
     @classmethod
     def from_texts(
         cls,
-        candidates: Sequence[str],
-        references: Sequence[str | Sequence[str]],
+        candidates: Iterable[str] | Mapping[Any, Any],
+        references: Iterable[str | Sequence[str]] | Mapping[Any, Any],
         words: Callable[[str], Words] = ptb_words,
     ) -> "CaptionPairs":
         """
@@ -50,18 +51,28 @@ class CaptionPairs:
 
         Args:
             candidates: One text for each clip.
-            references: For each clip a text, or several.
+            references: For each clip a text, or several. Both may be dictionaries by clip, as pycocoevalcap takes them:
+                `{clip: [text]}`, `{clip: [{"caption": text}]}`; the clips stay in the order of the candidates.
             words: How a text is cut; by default as pycocoevalcap does it.
 
         Raises:
-            ValueError: there are no clips, another number of references than of candidates, a clip without
-                references, a reference without words, or something that is no text.
+            ValueError: there are no clips, another number of references than of candidates, or other clips; a clip
+                without references, a reference without words, or something that is no text.
         """
-        if isinstance(candidates, str) or len(candidates) != len(references) or not len(candidates):
-            given = "one text" if isinstance(candidates, str) else f"{len(candidates)} candidates"
-            raise ValueError(f"Got {given} and references of {len(references)} clips; expected one candidate per clip.")
-        cut = [words(_text(text, f"The candidate of clip {index}")) for index, text in enumerate(candidates)]
-        return cls(cut, [_cut_references(index, texts, words) for index, texts in enumerate(references)])
+        is_dictionary = isinstance(candidates, Mapping)
+        given = by_clip(candidates=candidates, references=references)
+        said, true = given["candidates"], given["references"]
+        if len(said) != len(true) or not said:
+            raise ValueError(
+                f"Got {len(said)} candidates and references of {len(true)} clips; expected one candidate per clip."
+            )
+        if not is_dictionary and any(isinstance(entry, Mapping) for entry in said):
+            raise ValueError(
+                "The candidates are a list of dictionaries, of which it is open whose clips they are; pass "
+                "`{clip: [text]}`, and the references alike."
+            )
+        cut = [words(one_text(text, f"The candidate of clip {index}")) for index, text in enumerate(said)]
+        return cls(cut, [_cut_references(index, texts, words) for index, texts in enumerate(true)])
 
     def __len__(self) -> int:
         return len(self.candidates)
@@ -77,15 +88,9 @@ class CaptionPairs:
         return np.repeat(np.arange(len(self)), [len(references) for references in self.references])
 
 
-def _text(text: object, what: str) -> str:
-    if not isinstance(text, str):
-        raise ValueError(f"{what} is {text!r}; expected a text. For a clip without an answer give '', or leave it out.")
-    return text
-
-
-def _cut_references(index: int, texts: str | Sequence[str], words: Callable[[str], Words]) -> list[Words]:
-    several = [texts] if isinstance(texts, str) else list(texts)
-    cut = [words(_text(text, f"A reference of clip {index}")) for text in several]
+def _cut_references(index: int, texts: object, words: Callable[[str], Words]) -> list[Words]:
+    several = several_texts(texts, f"A reference of clip {index}")
+    cut = [words(text) for text in several]
     if not cut or not all(cut):
         raise ValueError(
             f"Clip {index} has the references {several!r}; expected one or more, each with a word in it. Leave empty "
