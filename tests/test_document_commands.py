@@ -11,38 +11,37 @@ import click
 import pytest
 import typer
 from commands import run_command
+from shown_output import check_shown
 
 from afm_hf import bundled_audio
 from afm_hf.cli.app import app
 
 ROOT = Path(__file__).parent.parent
+LESSON = ROOT / "docs" / "first_hour.md"  # its commands go on from one another: test_first_hour.py
+PAGES = [ROOT / "README.md", *sorted(set((ROOT / "docs").glob("*.md")) - {LESSON})]
+# A block of commands and, right below it, what they print.
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```\n(?:\n```text\n(.*?)^```)?", re.M | re.S)
 BUNDLED_FOR = {"clap-2023": "clap-tiny"}  # official checkpoints that are not here
 FOLDERS = ("clips", "recordings", "more")
 # What needs files that nobody can bundle, or a server that does not end.
 ONLY_PARSED = re.compile(r"--dataset|human_eval|my_clips|afm-hf (demo|convert|suite|compare|report|export)\b")
 
 
-def command_lines(path: Path) -> list[list[str]]:
-    """The words after `afm-hf`, of each line of the blocks for a shell."""
-    blocks = re.findall(r"^```(\w*)\n(.*?)^```", path.read_text(), re.M | re.S)
-    lines = [
-        line
-        for language, block in blocks
-        if language in ("", "sh", "bash", "console")
-        for line in block.replace("\\\n", " ").splitlines()
-    ]
-    return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("afm-hf ")]
+def command_lines(path: Path) -> list[tuple[list[str], str]]:
+    """The words after `afm-hf`, of each line of the blocks for a shell; with what is shown below a single line."""
+    lines = []
+    for language, block, shown in BLOCK.findall(path.read_text()):
+        if language in ("", "sh", "bash", "console"):
+            found = [line for line in block.replace("\\\n", " ").splitlines() if line.startswith("afm-hf ")]
+            lines += [(shlex.split(line, comments=True)[1:], shown if len(found) == 1 else "") for line in found]
+    return lines
 
 
-DOCUMENTS = [
-    pytest.param(commands, id=path.name)
-    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-    if (commands := command_lines(path))
-]
+DOCUMENTS = [pytest.param(commands, id=path.name) for path in PAGES if (commands := command_lines(path))]
 
 
 def lay_out(folder: Path, commands: list[list[str]]) -> None:
-    """The files that the commands speak of, with the sound of bundled clips."""
+    """The files that the commands speak of, with the sound of bundled clips: rain.wav rains, others are any of them."""
     clips = bundled_audio()
     for name in FOLDERS:
         (folder / name).mkdir()
@@ -50,7 +49,8 @@ def lay_out(folder: Path, commands: list[list[str]]) -> None:
             shutil.copy(clip, folder / name / f"{number}.wav")
     names = {word for words in commands for word in words if re.fullmatch(r"[\w-]+\.(wav|ogg|flac|mp3)", word)}
     for number, name in enumerate(sorted(names)):
-        shutil.copy(clips[number % len(clips)], folder / name)
+        named = [clip for clip in clips if clip.stem.startswith(Path(name).stem)]
+        shutil.copy((named or clips)[0 if named else number % len(clips)], folder / name)
     with (folder / "pairs.csv").open("w", newline="") as file:
         csv.writer(file).writerows([["audio", "hypothesis"], ["clips/0.wav", "a dog is barking"]])
 
@@ -64,12 +64,12 @@ def expanded(words: list[str]) -> list[str]:
 @pytest.mark.parametrize("commands", DOCUMENTS)
 def test_the_commands_in_the_documents_run(commands, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    lay_out(tmp_path, commands)
-    for words in commands:
+    lay_out(tmp_path, [words for words, _ in commands])
+    for words, shown in commands:
         if ONLY_PARSED.search("afm-hf " + " ".join(words)):
             parses(words)
         else:
-            run_command(*expanded(words))
+            check_shown(shown, run_command(*expanded(words)).output)
 
 
 def parses(words: list[str]) -> None:
