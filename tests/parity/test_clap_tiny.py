@@ -27,7 +27,7 @@ def tiny_model(variant):
     else:
         audio = AfmCnn14Config(block_channels=[4, 8, 8, 8, 8, 16], hidden_size=24)
         text = BertConfig(
-            vocab_size=88,
+            vocab_size=89,
             hidden_size=64,
             num_hidden_layers=2,
             num_attention_heads=1,

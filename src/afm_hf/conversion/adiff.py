@@ -1,39 +1,67 @@
 """Converts an official ADIFF checkpoint into a transformers folder.
 
-    python -m afm_hf.conversion.adiff --checkpoint adiff_base.ckpt --output adiff --tokenizer gpt2
+    python conversions/convert_adiff.py --checkpoint adiff_base.ckpt --tokenizer gpt2 --output adiff
 
 `adiff_base_wavcaps.ckpt`, trained on differences of WavCaps too, likewise. The sizes are read off the weights. Key
 names as in soham97/ADIFF (MIT).
 """
 
-import argparse
+from collections.abc import Iterable
 from pathlib import Path
+
+from transformers import AutoModelForMultimodalLM
 
 from afm_hf import AdiffConfig, AdiffFeatureExtractor, AdiffForConditionalGeneration, AdiffProcessor
 
-from .common import ConversionError, Rename, count_layers, fail, load_strictly, read_checkpoint, rename_keys
+from .checkpoint import StateDict, read_checkpoint
+from .common import Rename, build, check_system, count_layers, length, rename_keys, sizes_that_fit
 from .encoders import check_front_end, gpt2_config, gpt2_keys, htsat_config, htsat_keys
+from .folder import Converted, check_output
 from .prefix_lm import (
+    ADDED,
     add_placeholder,
     generation_config,
     language_model_tokenizer,
     mapper_sizes,
-    save_and_compare,
     with_placeholder,
 )
 
 LANGUAGE_MODEL = "caption_decoder.gpt.transformer."
+CROSS = "caption_decoder.cross_project."
 
 KEYS = [
     *htsat_keys("audio_encoder.base.htsat.", "model.audio_tower."),
-    Rename(r"^audio_encoder\.projection\.", "model.audio_projection."),
-    Rename(r"^caption_decoder\.audio_project1\.", "model.first_mapper."),
-    Rename(r"^caption_decoder\.audio_project2\.", "model.second_mapper."),
-    Rename(r"^caption_decoder\.text_project\.", "model.prompt_mapper."),
-    Rename(r"^caption_decoder\.cross_project\.", "model.cross_projection."),
+    Rename("audio_encoder.projection.", "model.audio_projection."),
+    Rename("caption_decoder.audio_project1.", "model.first_mapper."),
+    Rename("caption_decoder.audio_project2.", "model.second_mapper."),
+    Rename("caption_decoder.text_project.", "model.prompt_mapper."),
+    Rename(CROSS, "model.cross_projection."),
     *gpt2_keys(LANGUAGE_MODEL, "model.language_model."),
-    Rename(r"^caption_decoder\.gpt\.lm_head\.", "lm_head."),
+    Rename("caption_decoder.gpt.lm_head.", "lm_head."),
 ]
+
+
+def recognise(keys: Iterable[str]) -> str:
+    """The variant that the keys belong to: there is one, "".
+
+    Raises:
+        ConversionError: if they are not ADIFF's; the message says what they look like.
+    """
+    check_system(keys, "ADIFF", ("caption_decoder.audio_project1.", "audio_encoder.base.htsat.", LANGUAGE_MODEL))
+    return ""
+
+
+def make_config(weights: StateDict) -> AdiffConfig:
+    """The config of these weights; the tokens' ids are not among them."""
+    has_cross = any(key.startswith(CROSS) for key in weights)
+    return AdiffConfig(
+        audio_config=htsat_config(weights),
+        text_config=with_placeholder(gpt2_config(weights, LANGUAGE_MODEL)),
+        projection_dim=length(weights, "audio_encoder.projection.layer_norm.weight"),
+        use_cross_projection=has_cross,
+        cross_layers=count_layers(weights, f"{CROSS}layers.") if has_cross else 0,
+        **mapper_sizes(weights, "caption_decoder.audio_project1."),
+    )
 
 
 def model_card(parameters: int) -> str:
@@ -83,61 +111,30 @@ def convert(checkpoint: str, tokenizer: str, output: str) -> Path:
         OSError: for files that cannot be read.
         ConversionError: for weights that are not those of ADIFF, or not complete.
     """
-    state_dict = read_checkpoint(checkpoint)
-    mapper = "caption_decoder.audio_project1."
-    projection = "audio_encoder.projection.layer_norm.weight"
-    for needed in (
-        f"{mapper}prefix_const",
-        projection,
-        f"{LANGUAGE_MODEL}wte.weight",
-    ):
-        if needed not in state_dict:
-            raise ConversionError(
-                f"these are not the keys of ADIFF: {needed!r} is missing; found e.g. {list(state_dict)[:3]}."
-            )
-    conversion = rename_keys(state_dict, KEYS)
-    add_placeholder(conversion.state_dict, "model.language_model.wte.weight", "lm_head.weight")
-    text = gpt2_config(state_dict, LANGUAGE_MODEL)
-    words = language_model_tokenizer(tokenizer, text.vocab_size)
-    cross_layers = count_layers(state_dict, r"^caption_decoder\.cross_project\.layers\.(\d+)\.")
-    config = AdiffConfig(
-        audio_config=htsat_config(state_dict),
-        text_config=with_placeholder(text),
-        projection_dim=len(state_dict[projection]),
-        pad_token_id=words.pad_token_id,
-        separator_token_id=words.eos_token_id,
-        use_cross_projection=cross_layers > 0,
-        cross_layers=cross_layers,
-        **mapper_sizes(state_dict, mapper),
-    )
-    model = AdiffForConditionalGeneration(config).eval()
-    load_strictly(model, conversion)
+    check_output(output)
+    weights = read_checkpoint(checkpoint)
+    recognise(weights)
+    conversion = rename_keys(weights, KEYS)
+    with sizes_that_fit("ADIFF"):
+        config = make_config(weights)
+        words = language_model_tokenizer(tokenizer, config.text_config.vocab_size - 1)
+        config.pad_token_id, config.separator_token_id = words.pad_token_id, words.eos_token_id
+        add_placeholder(conversion, "model.language_model.wte.weight")
+        model = build(AdiffForConditionalGeneration, config, conversion)
     model.generation_config = generation_config(config, words, max_new_tokens=300)
     extractor = AdiffFeatureExtractor()
-    processor = AdiffProcessor(extractor, words, prefix_length=config.num_placeholders)
-    facts = {
-        "variant": "ADIFF",
-        "official_file": Path(checkpoint).name,
-        "front_end": check_front_end(state_dict, extractor),
-    }
-    card = model_card(model.num_parameters())
-    save_and_compare(
-        model, processor, Path(output), conversion, facts, card, text="explain the difference in few words"
-    )
-    return Path(output)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--checkpoint", required=True, help="official file")
-    parser.add_argument("--tokenizer", required=True, help="folder or Hub id of GPT-2's tokenizer")
-    parser.add_argument("--output", required=True, help="folder to write")
-    arguments = parser.parse_args()
-    try:
-        convert(arguments.checkpoint, arguments.tokenizer, arguments.output)
-    except (OSError, ConversionError) as error:
-        fail(str(error))
-
-
-if __name__ == "__main__":
-    main()
+    return Converted(
+        name="ADIFF",
+        model=model,
+        processor=AdiffProcessor(extractor, words, prefix_length=config.num_placeholders),
+        conversion=conversion,
+        facts={
+            "variant": "ADIFF",
+            "official_file": Path(checkpoint).name,
+            "front_end": check_front_end(weights, extractor),
+        },
+        card=model_card(model.num_parameters()),
+        reload=AutoModelForMultimodalLM.from_pretrained,
+        inputs={"text": "explain the difference in few words"},
+        added=ADDED,
+    ).finish(output)

@@ -1,34 +1,37 @@
 """Converts an official Mellow checkpoint into a transformers folder.
 
-    afm-hf convert v0.ckpt --output mellow
+    python conversions/convert_mellow.py --checkpoint v0.ckpt --tokenizer HuggingFaceTB/SmolLM2-135M --output mellow
 
 `v0_s.ckpt`, trained on more audio, likewise. The sizes are read off the weights. Key names as in soham97/mellow (MIT),
 `models/mellow.py`, `models/decoder.py`.
 """
 
-import argparse
+from collections.abc import Iterable
 from pathlib import Path
 
-from transformers import GenerationConfig, LlamaConfig, PreTrainedTokenizerFast
+from transformers import AutoModelForMultimodalLM, GenerationConfig, LlamaConfig, PreTrainedTokenizerFast
 
 from afm_hf import MellowConfig, MellowFeatureExtractor, MellowForCausalLM, MellowProcessor
 
+from .checkpoint import ConversionError, StateDict, read_checkpoint
 from .common import (
-    ConversionError,
     Drop,
     Rename,
-    StateDict,
+    build,
+    check_system,
     count_layers,
-    fail,
-    load_strictly,
+    length,
     load_tokenizer,
-    read_checkpoint,
     rename_keys,
+    sizes,
+    sizes_that_fit,
 )
 from .encoders import FRONT_END, check_front_end, htsat_config
-from .prefix_lm import AUDIO_TOKEN, add_placeholder, save_and_compare, with_placeholder
+from .folder import Converted, check_output
+from .prefix_lm import ADDED, AUDIO_TOKEN, add_placeholder, with_placeholder
 
 HTSAT = "audio_encoder.base.htsat."
+FRAME_PROJECTION = "audio_encoder.base.c2l."
 LANGUAGE_MODEL = "caption_decoder.lm.model."
 
 KEYS: list[Rename | Drop] = [
@@ -37,26 +40,36 @@ KEYS: list[Rename | Drop] = [
     Drop(r"\.attn_mask$", "mask computed from the window size"),
     Drop(r"\.htsat\.head\.", "AudioSet head: not used"),
     Drop(r"\.rotary_emb\.inv_freq$", "frequencies computed from the config"),
-    Rename(r"^audio_encoder\.base\.htsat\.", "model.audio_tower."),
-    Rename(r"^audio_encoder\.base\.c2l\.", "model.frame_projection."),
-    Rename(r"^audio_encoder\.projection\.", "model.audio_projection."),
-    Rename(r"^caption_decoder\.lm\.model\.", "model.language_model."),
-    Rename(r"^caption_decoder\.lm\.lm_head\.", "lm_head."),
+    Rename(HTSAT, "model.audio_tower."),
+    Rename(FRAME_PROJECTION, "model.frame_projection."),
+    Rename("audio_encoder.projection.", "model.audio_projection."),
+    Rename(LANGUAGE_MODEL, "model.language_model."),
+    Rename("caption_decoder.lm.lm_head.", "lm_head."),
 ]
 
 
-def llama_config(state_dict: StateDict) -> LlamaConfig:
+def recognise(keys: Iterable[str]) -> str:
+    """The variant that the keys belong to: there is one, "".
+
+    Raises:
+        ConversionError: if they are not Mellow's; the message says what they look like.
+    """
+    check_system(keys, "Mellow", (FRAME_PROJECTION, HTSAT, LANGUAGE_MODEL))
+    return ""
+
+
+def llama_config(weights: StateDict) -> LlamaConfig:
     """Sizes read off the weights; heads are 64 wide and positions rotate as in SmolLM2-135M."""
-    vocab_size, width = state_dict[f"{LANGUAGE_MODEL}embed_tokens.weight"].shape
+    vocab_size, width = sizes(weights, f"{LANGUAGE_MODEL}embed_tokens.weight", 2)
     heads = max(1, width // 64)
     layer = f"{LANGUAGE_MODEL}layers.0."
     return LlamaConfig(
         vocab_size=vocab_size,
         hidden_size=width,
-        intermediate_size=len(state_dict[f"{layer}mlp.gate_proj.weight"]),
-        num_hidden_layers=count_layers(state_dict, r"^caption_decoder\.lm\.model\.layers\.(\d+)\."),
+        intermediate_size=length(weights, f"{layer}mlp.gate_proj.weight", 2),
+        num_hidden_layers=count_layers(weights, f"{LANGUAGE_MODEL}layers."),
         num_attention_heads=heads,
-        num_key_value_heads=len(state_dict[f"{layer}self_attn.k_proj.weight"]) * heads // width,
+        num_key_value_heads=length(weights, f"{layer}self_attn.k_proj.weight", 2) * heads // width,
         max_position_embeddings=8192,
         rms_norm_eps=1e-5,
         rope_parameters={"rope_type": "default", "rope_theta": 100000.0},
@@ -64,6 +77,14 @@ def llama_config(state_dict: StateDict) -> LlamaConfig:
         bos_token_id=0,
         eos_token_id=0,
     )
+
+
+def make_config(weights: StateDict) -> MellowConfig:
+    """The config of these weights; the id of the padding token is not among them."""
+    audio = htsat_config(weights)
+    audio.use_framewise_head = True
+    audio.num_classes = length(weights, f"{HTSAT}tscam_conv.bias")
+    return MellowConfig(audio_config=audio, text_config=with_placeholder(llama_config(weights)))
 
 
 def smollm2_tokenizer(location: str, vocab_size: int) -> PreTrainedTokenizerFast:
@@ -149,52 +170,41 @@ def convert(checkpoint: str, tokenizer: str, output: str) -> Path:
         OSError: for files that cannot be read.
         ConversionError: for weights that are not those of Mellow, or not complete.
     """
-    state_dict = read_checkpoint(checkpoint)
-    for needed in (f"{HTSAT}tscam_conv.weight", "audio_encoder.base.c2l.weight", f"{LANGUAGE_MODEL}norm.weight"):
-        if needed not in state_dict:
-            raise ConversionError(
-                f"these are not the keys of Mellow: {needed!r} is missing; found e.g. {list(state_dict)[:3]}."
-            )
-    conversion = rename_keys(state_dict, KEYS)
-    add_placeholder(conversion.state_dict, "model.language_model.embed_tokens.weight", "lm_head.weight")
-    text = llama_config(state_dict)
-    words = smollm2_tokenizer(tokenizer, text.vocab_size)
-    audio = htsat_config(state_dict)
-    audio.use_framewise_head = True
-    audio.num_classes = len(state_dict[f"{HTSAT}tscam_conv.bias"])
-    config = MellowConfig(audio_config=audio, text_config=with_placeholder(text), pad_token_id=words.pad_token_id)
-    model = MellowForCausalLM(config).eval()
-    load_strictly(model, conversion)
-    model.generation_config = GenerationConfig(
+    check_output(output)
+    weights = read_checkpoint(checkpoint)
+    recognise(weights)
+    conversion = rename_keys(weights, KEYS)
+    with sizes_that_fit("Mellow"):
+        config = make_config(weights)
+        words = smollm2_tokenizer(tokenizer, config.text_config.vocab_size - 1)
+        config.pad_token_id = words.pad_token_id
+        add_placeholder(conversion, "model.language_model.embed_tokens.weight")
+        model = build(MellowForCausalLM, config, conversion)
+    model.generation_config = decoding(config, words)
+    extractor = MellowFeatureExtractor()
+    return Converted(
+        name="Mellow",
+        model=model,
+        processor=MellowProcessor(extractor, words, prefix_length=config.num_placeholders),
+        conversion=conversion,
+        facts={
+            "variant": "Mellow",
+            "official_file": Path(checkpoint).name,
+            "front_end": check_front_end(weights, extractor),
+        },
+        card=model_card(model.num_parameters()),
+        reload=AutoModelForMultimodalLM.from_pretrained,
+        inputs={"text": "caption the audio."},
+        added=ADDED,
+    ).finish(output)
+
+
+def decoding(config: MellowConfig, words: PreTrainedTokenizerFast) -> GenerationConfig:
+    """The authors' decoding: greedy, up to the end token."""
+    return GenerationConfig(
         bos_token_id=words.bos_token_id,
         eos_token_id=words.eos_token_id,
         pad_token_id=words.pad_token_id,
         suppress_tokens=[config.audio_token_id],
         max_new_tokens=300,
     )
-    extractor = MellowFeatureExtractor()
-    processor = MellowProcessor(extractor, words, prefix_length=config.num_placeholders)
-    facts = {
-        "variant": "Mellow",
-        "official_file": Path(checkpoint).name,
-        "front_end": check_front_end(state_dict, extractor),
-    }
-    card = model_card(model.num_parameters())
-    save_and_compare(model, processor, Path(output), conversion, facts, card, text="caption the audio.")
-    return Path(output)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--checkpoint", required=True, help="official file")
-    parser.add_argument("--tokenizer", required=True, help="folder or Hub id of SmolLM2's tokenizer")
-    parser.add_argument("--output", required=True, help="folder to write")
-    arguments = parser.parse_args()
-    try:
-        convert(arguments.checkpoint, arguments.tokenizer, arguments.output)
-    except (OSError, ConversionError) as error:
-        fail(str(error))
-
-
-if __name__ == "__main__":
-    main()

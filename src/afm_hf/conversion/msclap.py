@@ -1,20 +1,18 @@
 """Converts an official msclap checkpoint (CLAP 2022, CLAP 2023 or CLAPCAP) into a transformers folder.
 
-    python -m afm_hf.conversion.msclap --checkpoint CLAP_weights_2023.pth --tokenizer gpt2 --output clap-2023
+    python conversions/convert_msclap.py --checkpoint CLAP_weights_2023.pth --tokenizer gpt2 --output clap-2023
 
 The sizes are read off the weights, so that smaller models trained with the official code convert too. Key names as in
 microsoft/CLAP (MIT), `msclap/models/clap.py`, `htsat.py`, `audio.py` and `mapper.py`.
 """
 
-import argparse
-import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from tokenizers.processors import TemplateProcessing
-from transformers import AutoModel, AutoProcessor, BertConfig, PreTrainedTokenizerFast
+from transformers import AutoModel, AutoModelForMultimodalLM, BertConfig, PreTrainedTokenizerFast
 
 from afm_hf import (
     AfmCnn14Config,
@@ -29,48 +27,43 @@ from afm_hf import (
     ClapAfmTextConfig,
 )
 
-from .common import (
-    Conversion,
-    ConversionError,
-    Drop,
-    Rename,
-    StateDict,
-    count_layers,
-    fail,
-    load_strictly,
-    load_tokenizer,
-    read_checkpoint,
-    rename_keys,
-    write_report,
-)
+from .checkpoint import ConversionError, StateDict, Weights, read_checkpoint
+from .common import Drop, Rename, build, count_layers, length, load_tokenizer, rename_keys, sizes, sizes_that_fit
 from .encoders import FRONT_END, check_front_end, gpt2_config, gpt2_keys, htsat_config, htsat_keys
+from .folder import Converted, check_output
 from .prefix_lm import (
+    ADDED,
     add_placeholder,
     generation_config,
     language_model_tokenizer,
     mapper_sizes,
-    save_and_compare,
     with_placeholder,
 )
 
+AUDIO_PROJECTION, TEXT_PROJECTION = "audio_encoder.projection.", "caption_encoder.projection."
+CNN14, TEXT_ENCODER = "audio_encoder.base.", "caption_encoder.base."
 PROJECTIONS = [
-    Rename(r"^audio_encoder\.projection\.", "audio_projection."),
-    Rename(r"^caption_encoder\.projection\.", "text_projection."),
-    Rename(r"^logit_scale$", "logit_scale"),
+    Rename(AUDIO_PROJECTION, "audio_projection."),
+    Rename(TEXT_PROJECTION, "text_projection."),
+    Rename("logit_scale", "logit_scale"),
 ]
 CNN14_KEYS: list[Rename | Drop] = [
     FRONT_END,
     Drop(r"\.fc_audioset\.", "AudioSet head: CLAP does not use it"),
-    *(
-        Rename(rf"^audio_encoder\.base\.conv_block{block + 1}\.", f"audio_model.encoder.blocks.{block}.")
-        for block in range(6)
-    ),
-    Rename(r"^audio_encoder\.base\.", "audio_model.encoder."),
+    *(Rename(f"{CNN14}conv_block{block + 1}.", f"audio_model.encoder.blocks.{block}.") for block in range(6)),
+    Rename(CNN14, "audio_model.encoder."),
 ]
 BERT_KEYS: list[Rename | Drop] = [
     Drop(r"\.embeddings\.position_ids$", "position numbers of transformers < 4.31"),
     Drop(r"\.pooler\.", "CLAP takes the state of [CLS] itself, not BERT's pooler"),
-    Rename(r"^caption_encoder\.base\.", "text_model.encoder."),
+    Rename(TEXT_ENCODER, "text_model.encoder."),
+]
+CLAPCAP_KEYS = [
+    *htsat_keys("clap.base.htsat.", "model.audio_tower."),
+    Rename("clap.projection.", "model.audio_projection."),
+    Rename("clap_project.", "model.audio_mapper."),
+    *gpt2_keys("gpt.transformer.", "model.language_model."),
+    Rename("gpt.lm_head.", "lm_head."),
 ]
 
 
@@ -96,7 +89,7 @@ VARIANTS = {
     "2023": Variant(
         table=[
             *htsat_keys("audio_encoder.base.htsat.", "audio_model.encoder."),
-            *gpt2_keys("caption_encoder.base.", "text_model.encoder."),
+            *gpt2_keys(TEXT_ENCODER, "text_model.encoder."),
             *PROJECTIONS,
         ],
         # The official HTSAT ignores its YAML file: the mel bank is built for 32 kHz whatever the audio's rate.
@@ -108,76 +101,87 @@ VARIANTS = {
 }
 
 
-def recognise(state_dict: StateDict) -> str:
+# What keys of a variant begin with: one of each row. There are many of each, so that one that is missing is noticed
+# later, and by its name.
+SIGNS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "2022": ((f"{CNN14}conv_block",), (f"{TEXT_ENCODER}embeddings.", f"{TEXT_ENCODER}encoder.")),
+    "2023": ((f"{CNN14}htsat.",), (f"{TEXT_ENCODER}wte.", f"{TEXT_ENCODER}h.")),
+    "clapcap": (("clap.base.htsat.",), ("clap_project.",), ("gpt.",)),
+}
+
+
+def recognise(keys: Iterable[str]) -> str:
     """The variant that the keys belong to: "2022", "2023" or "clapcap".
 
     Raises:
         ConversionError: if they belong to neither; the message says what they look like.
     """
-    keys = list(state_dict)
-    if any(".conv_block1." in key for key in keys) and any("caption_encoder.base.embeddings." in key for key in keys):
-        return "2022"
-    if any("audio_encoder.base.htsat." in key for key in keys) and any(
-        "caption_encoder.base.wte." in key for key in keys
-    ):
-        return "2023"
-    if all(any(key.startswith(part) for key in keys) for part in ("clap.base.htsat.", "clap_project.", "gpt.")):
-        return "clapcap"
-    raise ConversionError(f"the keys are those of no CLAP model known here, for example {keys[:3]}.")
+    known = list(keys)
+    for variant, rows in SIGNS.items():
+        if all(any(key.startswith(row) for key in known) for row in rows):
+            return variant
+    raise ConversionError(f"the keys are those of no CLAP model known here, for example {known[:3]}.")
 
 
-def cnn14_config(state_dict: StateDict) -> AfmCnn14Config:
+def cnn14_config(weights: StateDict) -> AfmCnn14Config:
     """Sizes of a Cnn14, read off its weights."""
-    blocks = count_layers(state_dict, r"conv_block(\d+)\.")
+    blocks = count_layers(weights, f"{CNN14}conv_block", first=1)
     return AfmCnn14Config(
-        num_mel_bins=len(state_dict["audio_encoder.base.bn0.weight"]),
-        block_channels=[len(state_dict[f"audio_encoder.base.conv_block{i + 1}.bn1.weight"]) for i in range(blocks)],
+        num_mel_bins=length(weights, f"{CNN14}bn0.weight"),
+        block_channels=[length(weights, f"{CNN14}conv_block{i + 1}.bn1.weight") for i in range(blocks)],
         pool_sizes=[2] * (blocks - 1) + [1],
-        hidden_size=len(state_dict["audio_encoder.base.fc1.bias"]),
+        hidden_size=length(weights, f"{CNN14}fc1.bias"),
     )
 
 
-def bert_config(state_dict: StateDict) -> BertConfig:
+def bert_config(weights: StateDict) -> BertConfig:
     """Sizes of a BERT, read off its weights; heads are 64 wide, as in every released BERT."""
-    prefix = "caption_encoder.base."
-    vocab_size, width = state_dict[f"{prefix}embeddings.word_embeddings.weight"].shape
+    embeddings, layers = f"{TEXT_ENCODER}embeddings.", f"{TEXT_ENCODER}encoder.layer."
+    vocab_size, width = sizes(weights, f"{embeddings}word_embeddings.weight", 2)
     return BertConfig(
         vocab_size=vocab_size,
         hidden_size=width,
-        num_hidden_layers=count_layers(state_dict, r"base\.encoder\.layer\.(\d+)\."),
+        num_hidden_layers=count_layers(weights, layers),
         num_attention_heads=max(1, width // 64),
-        intermediate_size=len(state_dict[f"{prefix}encoder.layer.0.intermediate.dense.bias"]),
-        max_position_embeddings=len(state_dict[f"{prefix}embeddings.position_embeddings.weight"]),
-        type_vocab_size=len(state_dict[f"{prefix}embeddings.token_type_embeddings.weight"]),
+        intermediate_size=length(weights, f"{layers}0.intermediate.dense.bias"),
+        max_position_embeddings=length(weights, f"{embeddings}position_embeddings.weight", 2),
+        type_vocab_size=length(weights, f"{embeddings}token_type_embeddings.weight", 2),
     )
 
 
-def make_config(state_dict: StateDict, variant: str) -> ClapAfmConfig:
+def make_config(weights: StateDict, variant: str) -> ClapAfmConfig:
     """The config of the converted model; see the functions above."""
-    audio = htsat_config(state_dict) if variant == "2023" else cnn14_config(state_dict)
-    text = gpt2_config(state_dict) if variant == "2023" else bert_config(state_dict)
+    audio = htsat_config(weights) if variant == "2023" else cnn14_config(weights)
+    text = gpt2_config(weights) if variant == "2023" else bert_config(weights)
     return ClapAfmConfig(
         audio_config=ClapAfmAudioConfig(
-            encoder_config=audio, projection_dim=len(state_dict["audio_encoder.projection.layer_norm.weight"])
+            encoder_config=audio, projection_dim=length(weights, f"{AUDIO_PROJECTION}layer_norm.weight")
         ),
         text_config=ClapAfmTextConfig(
             encoder_config=text,
             pooling="last_token" if variant == "2023" else "cls",
-            projection_dim=len(state_dict["caption_encoder.projection.layer_norm.weight"]),
+            projection_dim=length(weights, f"{TEXT_PROJECTION}layer_norm.weight"),
         ),
     )
 
 
-def make_tokenizer(location: str, variant: str) -> Any:
+def make_tokenizer(location: str, variant: str, vocab_size: int) -> Any:
     """The tokenizer, such that a plain call gives what the text tower was trained on.
 
     CLAP 2023: the caption, a lone space token and `<|endoftext|>`; the padding token is `!`. CLAP 2022: plain BERT.
 
     Raises:
         OSError: if there is no tokenizer.
-        ConversionError: if it is not the one that the variant needs.
+        ConversionError: if it is not the one that the variant needs, or has more tokens than the word table has rows.
     """
     tokenizer = load_tokenizer(location)
+    if len(tokenizer) > vocab_size:
+        raise ConversionError(
+            f"The tokenizer {location!r} has {len(tokenizer)} tokens, but the checkpoint's word table has {vocab_size} "
+            "rows."
+        )
+    if len(tokenizer) < vocab_size:
+        print(f"  NOTE: the tokenizer {location!r} has {len(tokenizer)} tokens for a word table of {vocab_size} rows.")
     if variant == "2022":
         if tokenizer.cls_token_id is None or tokenizer.sep_token_id is None:
             raise ConversionError(f"CLAP 2022 needs BERT's tokenizer, but {location!r} has no [CLS] and [SEP].")
@@ -250,65 +254,61 @@ def convert(checkpoint: str, tokenizer: str, output: str, variant: str | None = 
         OSError: for files that cannot be read.
         ConversionError: for weights that are not those of CLAP, or not complete, or of another variant than said.
     """
-    state_dict = read_checkpoint(checkpoint)
-    found = recognise(state_dict)
+    check_output(output)
+    weights = read_checkpoint(checkpoint)
+    found = recognise(weights)
     if variant not in (None, found):
         raise ConversionError(f"{checkpoint} holds CLAP {found}, but --variant {variant} was given.")
-    if found == "clapcap":
-        return convert_clapcap(state_dict, Path(checkpoint).name, tokenizer, Path(output))
-    conversion: Conversion = rename_keys(state_dict, VARIANTS[found].table)
-    model = ClapAfmModel(make_config(state_dict, found)).eval()
-    load_strictly(model, conversion)
+    make = convert_clapcap if found == "clapcap" else convert_clap
+    return make(weights, Path(checkpoint).name, tokenizer, found).finish(output)
 
-    folder = Path(output)
-    folder.mkdir(parents=True, exist_ok=True)
-    feature_extractor = ClapAfmFeatureExtractor(**VARIANTS[found].feature_extractor)
-    processor = ClapAfmProcessor(feature_extractor, make_tokenizer(tokenizer, found))
-    model.save_pretrained(folder)
-    processor.save_pretrained(folder)
-    (folder / "README.md").write_text(model_card(found, model.num_parameters()), encoding="utf-8")
-    front_end = check_front_end(state_dict, feature_extractor)
-    write_report(folder, conversion, {"variant": found, "official_file": Path(checkpoint).name, "front_end": front_end})
-    compare(model, folder)
-    print(
-        f"CLAP {found}: {len(conversion.renamed)} weights converted, {len(conversion.dropped)} dropped, reloaded equal."
+
+def convert_clap(weights: Weights, name: str, tokenizer: str, variant: str) -> Converted:
+    """Converts the weights of CLAP 2022 or 2023 (file `name`); see `convert`."""
+    conversion = rename_keys(weights, VARIANTS[variant].table)
+    with sizes_that_fit(f"CLAP {variant}"):
+        config = make_config(weights, variant)
+        words = make_tokenizer(tokenizer, variant, config.text_config.encoder_config.vocab_size)
+        model = build(ClapAfmModel, config, conversion)
+    extractor = ClapAfmFeatureExtractor(**VARIANTS[variant].feature_extractor)
+    return Converted(
+        name=f"CLAP {variant}",
+        model=model,
+        processor=ClapAfmProcessor(extractor, words),
+        conversion=conversion,
+        facts={"variant": variant, "official_file": name, "front_end": check_front_end(weights, extractor)},
+        card=model_card(variant, model.num_parameters()),
+        reload=AutoModel.from_pretrained,
+        inputs={"text": ["a tone", "a dog!"], "return_tensors": "pt", "padding": True},
     )
-    for reason in sorted(set(conversion.dropped.values())):
-        print(f"  dropped {sum(r == reason for r in conversion.dropped.values())}: {reason}")
-    print(f"  {front_end}")
-    return folder
 
 
-CLAPCAP_KEYS = [
-    *htsat_keys("clap.base.htsat.", "model.audio_tower."),
-    Rename(r"^clap\.projection\.", "model.audio_projection."),
-    Rename(r"^clap_project\.", "model.audio_mapper."),
-    *gpt2_keys("gpt.transformer.", "model.language_model."),
-    Rename(r"^gpt\.lm_head\.", "lm_head."),
-]
-
-
-def convert_clapcap(state_dict: StateDict, name: str, tokenizer: str, folder: Path) -> Path:
-    """Converts the weights of CLAPCAP (file `name`) and returns the folder; see `convert`."""
-    conversion = rename_keys(state_dict, CLAPCAP_KEYS)
-    add_placeholder(conversion.state_dict, "model.language_model.wte.weight", "lm_head.weight")
-    text = gpt2_config(state_dict, "gpt.transformer.")
-    language_model = language_model_tokenizer(tokenizer, text.vocab_size)
-    config = ClapAfmCaptioningConfig(
-        audio_config=htsat_config(state_dict, "clap.base.htsat."),
-        text_config=with_placeholder(text),
-        projection_dim=len(state_dict["clap.projection.layer_norm.weight"]),
-        pad_token_id=language_model.pad_token_id,
-        **mapper_sizes(state_dict, "clap_project."),
+def convert_clapcap(weights: Weights, name: str, tokenizer: str, variant: str) -> Converted:
+    """Converts the weights of CLAPCAP (file `name`); see `convert`."""
+    conversion = rename_keys(weights, CLAPCAP_KEYS)
+    with sizes_that_fit("CLAPCAP"):
+        config = ClapAfmCaptioningConfig(
+            audio_config=htsat_config(weights, "clap.base.htsat."),
+            text_config=with_placeholder(gpt2_config(weights, "gpt.transformer.")),
+            projection_dim=length(weights, "clap.projection.layer_norm.weight"),
+            **mapper_sizes(weights, "clap_project."),
+        )
+        words = language_model_tokenizer(tokenizer, config.text_config.vocab_size - 1)
+        config.pad_token_id = words.pad_token_id
+        add_placeholder(conversion, "model.language_model.wte.weight")
+        model = build(ClapAfmForConditionalGeneration, config, conversion)
+    model.generation_config = generation_config(config, words, num_beams=5, max_new_tokens=67)
+    extractor = ClapAfmFeatureExtractor(**VARIANTS["2023"].feature_extractor)
+    return Converted(
+        name="CLAPCAP",
+        model=model,
+        processor=ClapAfmCaptioningProcessor(extractor, words, prefix_length=config.prefix_length),
+        conversion=conversion,
+        facts={"variant": variant, "official_file": name, "front_end": check_front_end(weights, extractor)},
+        card=clapcap_card(model.num_parameters()),
+        reload=AutoModelForMultimodalLM.from_pretrained,
+        added=ADDED,
     )
-    model = ClapAfmForConditionalGeneration(config).eval()
-    load_strictly(model, conversion)
-    model.generation_config = generation_config(config, language_model, num_beams=5, max_new_tokens=67)
-    feature_extractor = ClapAfmFeatureExtractor(**VARIANTS["2023"].feature_extractor)
-    processor = ClapAfmCaptioningProcessor(feature_extractor, language_model, prefix_length=config.prefix_length)
-    facts = {"variant": "clapcap", "official_file": name, "front_end": check_front_end(state_dict, feature_extractor)}
-    save_and_compare(model, processor, folder, conversion, facts, clapcap_card(model.num_parameters()))
-    return folder
 
 
 def clapcap_card(parameters: int) -> str:
@@ -345,44 +345,3 @@ Audio is mono, 44100 Hz, 7 s (shorter clips are repeated, of longer ones the fir
 averages over all of it). The official wrapper instead takes a random part and puts stereo channels one after the other:
 `truncation="random"`, `channels="concat"`, `resampler="torchaudio"` give its behaviour.
 """
-
-
-def compare(model: ClapAfmModel, folder: Path) -> None:
-    """Reloads the folder and compares weights and outputs.
-
-    Raises:
-        ConversionError: if anything differs.
-    """
-    reloaded = AutoModel.from_pretrained(folder, dtype=torch.float32).eval()
-    weights, again = model.state_dict(), reloaded.state_dict()
-    changed = [key for key in weights if not torch.equal(weights[key], again[key])]
-    if changed:
-        raise ConversionError(f"After reloading, {len(changed)} weights differ, for example {changed[:3]}.")
-    processor = AutoProcessor.from_pretrained(folder)
-    tone = torch.sin(torch.arange(44100) * 2 * math.pi * 440 / 44100)
-    inputs = processor(audio=[tone], text=["a tone", "a dog!"], sampling_rate=44100, return_tensors="pt", padding=True)
-    with torch.no_grad():
-        before, after = model(**inputs).logits_per_audio, reloaded(**inputs).logits_per_audio
-    if not torch.allclose(before, after, atol=1e-4):  # weights are equal; where they lie in memory moves the last bit
-        raise ConversionError(f"After reloading, logits changed from {before.tolist()} to {after.tolist()}.")
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--checkpoint", required=True, help="official file, for example CLAP_weights_2023.pth")
-    parser.add_argument(
-        "--variant", choices=[*sorted(VARIANTS), "clapcap"], help="recognised from the keys if not given"
-    )
-    parser.add_argument(
-        "--tokenizer", required=True, help="folder or Hub id: gpt2 (2023, clapcap), bert-base-uncased (2022)"
-    )
-    parser.add_argument("--output", required=True, help="folder to write")
-    arguments = parser.parse_args()
-    try:
-        convert(arguments.checkpoint, arguments.tokenizer, arguments.output, arguments.variant)
-    except (OSError, ConversionError) as error:
-        fail(str(error))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,6 @@
 """Converts an official Pengi checkpoint (`base` or `base_no_text_enc`) into a transformers folder.
 
-    python -m afm_hf.conversion.pengi --checkpoint base.pth --output pengi-base --tokenizer gpt2
+    python conversions/convert_pengi.py --checkpoint base.pth --tokenizer gpt2 --output pengi
         --text-encoder-tokenizer openai/clip-vit-base-patch16
 
 Which of the two it is, is recognised from the keys, not from the file's name: copies with swapped names exist. The
@@ -8,33 +8,35 @@ sizes are read off the weights. Key names as in microsoft/Pengi (MIT), `models/p
 `models/htsat.py`.
 """
 
-import argparse
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from transformers import CLIPTextConfig
+from transformers import AutoModelForMultimodalLM, CLIPTextConfig
 
 from afm_hf import PengiConfig, PengiFeatureExtractor, PengiForConditionalGeneration, PengiProcessor
 
+from .checkpoint import ConversionError, StateDict, read_checkpoint
 from .common import (
-    ConversionError,
     Drop,
     Rename,
-    StateDict,
+    build,
+    check_system,
     count_layers,
-    fail,
-    load_strictly,
+    length,
     load_tokenizer,
-    read_checkpoint,
     rename_keys,
+    sizes,
+    sizes_that_fit,
 )
 from .encoders import check_front_end, gpt2_config, gpt2_keys, htsat_config, htsat_keys
+from .folder import Converted, check_output
 from .prefix_lm import (
+    ADDED,
     add_placeholder,
     generation_config,
     language_model_tokenizer,
     mapper_sizes,
-    save_and_compare,
     with_placeholder,
 )
 
@@ -45,56 +47,60 @@ PROMPT_TOKENS = 40
 
 KEYS = [
     *htsat_keys("audio_encoder.base.htsat.", "model.audio_tower."),
-    Rename(r"^audio_encoder\.projection\.", "model.audio_projection."),
+    Rename("audio_encoder.projection.", "model.audio_projection."),
     Drop(r"\.embeddings\.position_ids$", "position numbers of transformers < 4.31"),
-    Rename(r"^caption_encoder\.base\.(text_model\.)?", "model.prompt_encoder."),
-    Rename(r"^caption_encoder\.clip_text_projection\.", "model.prompt_text_projection."),
-    Rename(r"^caption_encoder\.projection\.", "model.prompt_projection."),
-    Rename(r"^caption_decoder\.audio_project\.", "model.audio_mapper."),
-    Rename(r"^caption_decoder\.text_project\.", "model.prompt_mapper."),
+    Rename(f"{TEXT_ENCODER}text_model.", "model.prompt_encoder."),
+    Rename(TEXT_ENCODER, "model.prompt_encoder."),
+    Rename("caption_encoder.clip_text_projection.", "model.prompt_text_projection."),
+    Rename("caption_encoder.projection.", "model.prompt_projection."),
+    Rename("caption_decoder.audio_project.", "model.audio_mapper."),
+    Rename("caption_decoder.text_project.", "model.prompt_mapper."),
     *gpt2_keys(LANGUAGE_MODEL, "model.language_model."),
-    Rename(r"^caption_decoder\.gpt\.lm_head\.", "lm_head."),
+    Rename("caption_decoder.gpt.lm_head.", "lm_head."),
 ]
 
 
-def recognise(state_dict: StateDict) -> str:
+def recognise(keys: Iterable[str]) -> str:
     """The variant that the keys belong to: "base" or "base_no_text_enc".
 
     Raises:
         ConversionError: if they are not Pengi's; the message says what they look like.
     """
-    needed = (
-        "audio_encoder.base.htsat.",
-        "caption_decoder.audio_project.",
-        "caption_decoder.text_project.",
-        "caption_decoder.gpt.",
-    )
-    absent = [part for part in needed if not any(key.startswith(part) for key in state_dict)]
-    if absent:
-        raise ConversionError(
-            f"these are not the keys of Pengi: none begins with {absent[0]!r}; found e.g. {list(state_dict)[:3]}."
-        )
-    return "base" if any(key.startswith(TEXT_ENCODER) for key in state_dict) else "base_no_text_enc"
+    known = list(keys)
+    mappers = ("caption_decoder.audio_project.", "caption_decoder.text_project.")
+    check_system(known, "Pengi", ("audio_encoder.base.htsat.", *mappers, "caption_decoder.gpt."))
+    return "base" if any(key.startswith("caption_encoder.") for key in known) else "base_no_text_enc"
 
 
-def clip_text_config(state_dict: StateDict) -> CLIPTextConfig:
+def clip_text_config(weights: StateDict) -> CLIPTextConfig:
     """Sizes of a CLIP text encoder, read off its weights; heads are 64 wide, as in every released CLIP."""
-    embeddings = f"{TEXT_ENCODER}embeddings."
-    if not any(key.startswith(embeddings) for key in state_dict):
-        embeddings = f"{TEXT_ENCODER}text_model.embeddings."
-    vocab_size, width = state_dict[f"{embeddings}token_embedding.weight"].shape
-    layers = embeddings.removesuffix("embeddings.") + "encoder.layers."
+    nested = f"{TEXT_ENCODER}text_model."
+    prefix = nested if any(key.startswith(nested) for key in weights) else TEXT_ENCODER
+    vocab_size, width = sizes(weights, f"{prefix}embeddings.token_embedding.weight", 2)
+    layers = f"{prefix}encoder.layers."
     return CLIPTextConfig(
         vocab_size=vocab_size,
         hidden_size=width,
-        intermediate_size=len(state_dict[f"{layers}0.mlp.fc1.bias"]),
-        projection_dim=len(state_dict["caption_encoder.clip_text_projection.weight"]),
-        num_hidden_layers=count_layers(state_dict, rf"^{layers}(\d+)\."),
+        intermediate_size=length(weights, f"{layers}0.mlp.fc1.bias"),
+        projection_dim=length(weights, "caption_encoder.clip_text_projection.weight", 2),
+        num_hidden_layers=count_layers(weights, layers),
         num_attention_heads=max(1, width // 64),
-        max_position_embeddings=len(state_dict[f"{embeddings}position_embedding.weight"]),
+        max_position_embeddings=length(weights, f"{prefix}embeddings.position_embedding.weight", 2),
         bos_token_id=vocab_size - 2,
         eos_token_id=vocab_size - 1,
         pad_token_id=vocab_size - 1,
+    )
+
+
+def make_config(weights: StateDict, variant: str) -> PengiConfig:
+    """The config of these weights; the id of the padding token is not among them."""
+    return PengiConfig(
+        audio_config=htsat_config(weights),
+        text_config=with_placeholder(gpt2_config(weights, LANGUAGE_MODEL)),
+        text_encoder_config=clip_text_config(weights) if variant == "base" else None,
+        projection_dim=length(weights, "audio_encoder.projection.layer_norm.weight"),
+        normalize_prompt=False,  # Parity: the authors' wrapper
+        **mapper_sizes(weights, "caption_decoder.audio_project."),
     )
 
 
@@ -190,73 +196,52 @@ def convert(
         OSError: for files that cannot be read.
         ConversionError: for weights that are not those of Pengi, or not complete, or of another variant than said.
     """
-    state_dict = read_checkpoint(checkpoint)
-    found = recognise(state_dict)
+    check_output(output)
+    weights = read_checkpoint(checkpoint)
+    found = recognise(weights)
     if variant not in (None, found):
         raise ConversionError(
             f"{checkpoint} holds Pengi {found}, but --variant {variant} was given. Copies with swapped names exist: "
             "leave out --variant to convert what the file holds."
         )
-    conversion = rename_keys(state_dict, KEYS)
-    add_placeholder(conversion.state_dict, "model.language_model.wte.weight", "lm_head.weight")
-    text = gpt2_config(state_dict, LANGUAGE_MODEL)
-    encoder = clip_text_config(state_dict) if found == "base" else None
-    language_model = language_model_tokenizer(tokenizer, text.vocab_size)
-    prompts = prompt_tokenizer(
-        found, tokenizer, text_encoder_tokenizer, text.vocab_size if encoder is None else encoder.vocab_size
-    )
-    config = PengiConfig(
-        audio_config=htsat_config(state_dict),
-        text_config=with_placeholder(text),
-        text_encoder_config=encoder,
-        projection_dim=len(state_dict["audio_encoder.projection.layer_norm.weight"]),
-        pad_token_id=language_model.pad_token_id,
-        normalize_prompt=False,  # Parity: the authors' wrapper
-        **mapper_sizes(state_dict, "caption_decoder.audio_project."),
-    )
-    model = PengiForConditionalGeneration(config).eval()
-    load_strictly(model, conversion)
-    model.generation_config = generation_config(config, language_model, num_beams=3, max_new_tokens=30)
-    feature_extractor = PengiFeatureExtractor()
+    conversion = rename_keys(weights, KEYS)
+    with sizes_that_fit("Pengi"):
+        config = make_config(weights, found)
+        vocab_size = config.text_config.vocab_size - 1
+        words = language_model_tokenizer(tokenizer, vocab_size)
+        encoder = config.text_encoder_config
+        prompts = prompt_tokenizer(
+            found, tokenizer, text_encoder_tokenizer, encoder.vocab_size if encoder else vocab_size
+        )
+        config.pad_token_id = words.pad_token_id
+        add_placeholder(conversion, "model.language_model.wte.weight")
+        model = build(PengiForConditionalGeneration, config, conversion)
+    model.generation_config = generation_config(config, words, num_beams=3, max_new_tokens=30)
+    extractor = PengiFeatureExtractor()
     processor = PengiProcessor(
-        feature_extractor,
-        language_model,
+        extractor,
+        words,
         prompts,
         prefix_length=config.num_placeholders,
         prompt_length=PROMPT_TOKENS,
-        prompt_suffix=" <|endoftext|>" if encoder is None else "",
+        prompt_suffix="" if encoder else " <|endoftext|>",
     )
     facts = {
         "variant": f"Pengi {found}",
         "official_file": Path(checkpoint).name,
-        "front_end": check_front_end(state_dict, feature_extractor),
+        "front_end": check_front_end(weights, extractor),
     }
-    card = model_card(found, model.num_parameters())
-    save_and_compare(model, processor, Path(output), conversion, facts, card, text="generate metadata")
+    folder = Converted(
+        name=f"Pengi {found}",
+        model=model,
+        processor=processor,
+        conversion=conversion,
+        facts=facts,
+        card=model_card(found, model.num_parameters()),
+        reload=AutoModelForMultimodalLM.from_pretrained,
+        inputs={"text": "generate metadata"},
+        added=ADDED,
+    ).finish(output)
     if Path(checkpoint).stem in VARIANTS and Path(checkpoint).stem != found:
         print(f"  NOTE: the file is called {Path(checkpoint).name}, but holds {found}.")
-    return Path(output)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--checkpoint", required=True, help="official file, for example base.pth")
-    parser.add_argument("--variant", choices=VARIANTS, help="recognised from the keys if not given")
-    parser.add_argument("--tokenizer", required=True, help="folder or Hub id of GPT-2's tokenizer")
-    parser.add_argument("--text-encoder-tokenizer", help="folder or Hub id of CLIP's tokenizer (base)")
-    parser.add_argument("--output", required=True, help="folder to write")
-    arguments = parser.parse_args()
-    try:
-        convert(
-            arguments.checkpoint,
-            arguments.tokenizer,
-            arguments.output,
-            arguments.text_encoder_tokenizer,
-            arguments.variant,
-        )
-    except (OSError, ConversionError) as error:
-        fail(str(error))
-
-
-if __name__ == "__main__":
-    main()
+    return folder

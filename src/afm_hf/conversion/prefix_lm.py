@@ -1,33 +1,27 @@
-"""What the conversions of the generating models share: the placeholder, GPT-2's tokenizer, saving and comparing."""
+"""What the conversions of the generating models share: the placeholder, GPT-2's tokenizer, the decoding."""
 
-import math
-from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import (
-    AutoModelForMultimodalLM,
-    AutoProcessor,
-    GenerationConfig,
-    PreTrainedConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerFast,
-)
+from transformers import GenerationConfig, PreTrainedConfig, PreTrainedTokenizerFast
 
-from .common import Conversion, ConversionError, StateDict, count_layers, load_tokenizer, write_report
+from .common import Conversion, ConversionError, StateDict, check_fractions, count_layers, length, load_tokenizer, sizes
 
 AUDIO_TOKEN = "<|audio|>"
+ADDED = f"one row added for {AUDIO_TOKEN}, "
 
 
-def add_placeholder(state_dict: StateDict, *keys: str) -> None:
-    """Adds the placeholder's row, the mean of the others, to the word table (and its tied copy) in place."""
-    table = state_dict[keys[0]]
-    for key in keys[1:]:
-        if not torch.equal(state_dict[key], table):
-            raise ConversionError(f"{key} is no copy of {keys[0]}, though the model's head is tied to its word table.")
+def add_placeholder(conversion: Conversion, table_key: str, head_key: str = "lm_head.weight") -> None:
+    """Adds the placeholder's row, the mean of the others, to the word table and to its tied copy, the head."""
+    table, head = conversion.weight(table_key), conversion.weight(head_key)
+    check_fractions(conversion.official(table_key), table)
+    if not torch.equal(head, table):
+        raise ConversionError(
+            f"{conversion.official(head_key)} {tuple(head.shape)} is no copy of {conversion.official(table_key)} "
+            f"{tuple(table.shape)}, though the model's head is tied to its word table."
+        )
     table = torch.cat([table, table.mean(0, keepdim=True)])
-    for key in keys:
-        state_dict[key] = table
+    conversion.state_dict[table_key] = conversion.state_dict[head_key] = table
 
 
 def with_placeholder(config: PreTrainedConfig) -> PreTrainedConfig:
@@ -36,13 +30,14 @@ def with_placeholder(config: PreTrainedConfig) -> PreTrainedConfig:
     return config
 
 
-def mapper_sizes(state_dict: StateDict, prefix: str) -> dict[str, Any]:
+def mapper_sizes(weights: StateDict, prefix: str) -> dict[str, Any]:
     """Sizes of a mapper whose keys begin with `prefix`; the released ones all have 8 heads."""
+    prefix_length, width = sizes(weights, f"{prefix}prefix_const", 2)
+    layers = f"{prefix}transformer.layers."
     return {
-        "prefix_length": len(state_dict[f"{prefix}prefix_const"]),
-        "mapper_layers": count_layers(state_dict, rf"^{prefix}transformer\.layers\.(\d+)\."),
-        "mapper_mlp_ratio": len(state_dict[f"{prefix}transformer.layers.0.mlp.fc1.bias"])
-        / state_dict[f"{prefix}prefix_const"].shape[1],
+        "prefix_length": prefix_length,
+        "mapper_layers": count_layers(weights, layers),
+        "mapper_mlp_ratio": length(weights, f"{layers}0.mlp.fc1.bias") / width,
     }
 
 
@@ -93,53 +88,3 @@ def generation_config(config: Any, tokenizer: PreTrainedTokenizerFast, **decodin
         suppress_tokens=[config.audio_token_id],
         **decoding,
     )
-
-
-def save_and_compare(
-    model: PreTrainedModel,
-    processor: Any,
-    folder: Path,
-    conversion: Conversion,
-    facts: dict[str, Any],
-    card: str,
-    **inputs: Any,
-) -> None:
-    """
-    Writes model, processor, card and report, reloads all and compares weights and logits.
-
-    Args:
-        model, processor: What to write.
-        folder (`Path`): Where.
-        conversion, facts, card: See `write_report`; README.md.
-        **inputs: What the processor needs beside audio.
-
-    Raises:
-        ConversionError: if anything differs after reloading.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    model.save_pretrained(folder)
-    processor.save_pretrained(folder)
-    (folder / "README.md").write_text(card, encoding="utf-8")
-    write_report(folder, conversion, facts)
-
-    reloaded = AutoModelForMultimodalLM.from_pretrained(folder, dtype=torch.float32).eval()
-    weights, again = model.state_dict(), reloaded.state_dict()
-    changed = [key for key in weights if not torch.equal(weights[key], again[key])]
-    if changed:
-        raise ConversionError(f"After reloading, {len(changed)} weights differ, for example {changed[:3]}.")
-    if reloaded.lm_head.weight is not reloaded.get_input_embeddings().weight:
-        raise ConversionError("After reloading, the head is no longer tied to the word table.")
-    tone = torch.sin(torch.arange(44100) * 2 * math.pi * 440 / 44100)
-    made = AutoProcessor.from_pretrained(folder)(audio=[tone], sampling_rate=44100, **inputs)
-    with torch.no_grad():
-        before, after = model(**made).logits, reloaded(**made).logits
-    if not torch.allclose(before, after, atol=1e-3):  # weights are equal; where they lie in memory moves the last bits
-        raise ConversionError(f"After reloading, logits changed by up to {float((before - after).abs().max()):.1e}.")
-
-    print(
-        f"{facts['variant']}: {len(conversion.renamed)} weights converted, {len(conversion.dropped)} dropped, one row "
-        f"added for {AUDIO_TOKEN}, reloaded equal."
-    )
-    for reason in sorted(set(conversion.dropped.values())):
-        print(f"  dropped {sum(r == reason for r in conversion.dropped.values())}: {reason}")
-    print(f"  {facts['front_end']}")
