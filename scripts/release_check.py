@@ -84,7 +84,7 @@ def check_files(wheel: Path, sdist: Path) -> None:
         sys.exit(f"{wheel.name}, {size:.1f} MB: strays {strays[:5]}, missing {missing}, caches {caches[:5]}")
     with tarfile.open(sdist) as file:
         parts = {name.split("/")[1] for name in file.getnames() if "/" in name}
-    lacking = {"src", "tests", "examples", "docs", "constraints.txt", "README.md", "LICENSE"} - parts
+    lacking = {"src", "tests", "examples", "docs", "conversions", "constraints.txt", "README.md", "LICENSE"} - parts
     if lacking:
         sys.exit(f"{sdist.name} lacks {sorted(lacking)}")
     print(f"{wheel.name} {size:.1f} MB, {len(names)} files; {sdist.name} {sdist.stat().st_size / 1e6:.1f} MB")

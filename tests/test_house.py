@@ -14,7 +14,11 @@ from afm_hf.hub.code import ROOMS, flattened
 ROOT = Path(__file__).parents[1]
 SOURCE = Path(afm_hf.__file__).parent
 TRAVELLING = sorted(file for room in ROOMS for file in (SOURCE / room).rglob("*.py"))
-SHIPPED = sorted(path for folder in (SOURCE, ROOT / "examples", ROOT / "benchmarks") for path in folder.rglob("*.py"))
+SHIPPED = sorted(
+    path
+    for folder in (SOURCE, ROOT / "examples", ROOT / "benchmarks", ROOT / "conversions")
+    for path in folder.rglob("*.py")
+)
 # All that code in these rooms may import: its files are copied into the repositories of checkpoints.
 ALLOWED = {
     "torch",

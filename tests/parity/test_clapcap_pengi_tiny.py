@@ -2,113 +2,18 @@
 
 import json
 import re
-import subprocess
-import sys
 
-import fill
 import pytest
 import torch
-from official import byte_level_clip, byte_level_gpt2, constant, write_checkpoint
-from transformers import AutoModelForMultimodalLM, AutoProcessor, CLIPTextConfig, GPT2Config
+from official import byte_level_clip, byte_level_gpt2, write_checkpoint
+from official_files import convert, official_weights, tiny_model
+from transformers import AutoModelForMultimodalLM, AutoProcessor
 
-from afm_hf import (
-    AfmHtsatConfig,
-    ClapAfmCaptioningConfig,
-    ClapAfmForConditionalGeneration,
-    PengiConfig,
-    PengiForConditionalGeneration,
-    average_log_prob_beam_search,
-)
-from afm_hf.conversion import msclap as convert_msclap
+from afm_hf import average_log_prob_beam_search
 from afm_hf.conversion import pengi as convert_pengi
-from afm_hf.conversion.common import ConversionError, read_checkpoint
+from afm_hf.conversion.checkpoint import ConversionError, read_checkpoint
 
 MODELS = ["clapcap", "base", "base_no_text_enc"]
-
-OFFICIAL_NAMES = {
-    "clapcap": {
-        "model.audio_tower.": "clap.base.htsat.",
-        "model.audio_projection.": "clap.projection.",
-        "model.audio_mapper.": "clap_project.",
-        "model.language_model.": "gpt.transformer.",
-        "lm_head.": "gpt.lm_head.",
-    },
-    "pengi": {
-        "model.audio_tower.": "audio_encoder.base.htsat.",
-        "model.audio_projection.": "audio_encoder.projection.",
-        "model.prompt_encoder.": "caption_encoder.base.",
-        "model.prompt_text_projection.": "caption_encoder.clip_text_projection.",
-        "model.prompt_projection.": "caption_encoder.projection.",
-        "model.audio_mapper.": "caption_decoder.audio_project.",
-        "model.prompt_mapper.": "caption_decoder.text_project.",
-        "model.language_model.": "caption_decoder.gpt.transformer.",
-        "lm_head.": "caption_decoder.gpt.lm_head.",
-    },
-}
-
-
-def tiny_model(name):
-    audio = AfmHtsatConfig(spec_size=256, embed_dim=16, depths=[2, 2, 2], num_attention_heads=[2, 2, 4], window_size=8)
-    text = GPT2Config(vocab_size=258, n_positions=128, n_embd=64, n_layer=2, n_head=1)
-    sizes = {"projection_dim": 32, "prefix_length": 6, "mapper_layers": 2}
-    if name == "clapcap":
-        return ClapAfmForConditionalGeneration(ClapAfmCaptioningConfig(audio_config=audio, text_config=text, **sizes))
-    encoder = CLIPTextConfig(
-        vocab_size=258,
-        hidden_size=64,
-        intermediate_size=96,
-        num_hidden_layers=2,
-        num_attention_heads=1,
-        projection_dim=48,
-        max_position_embeddings=40,
-        bos_token_id=256,
-        eos_token_id=257,
-    )
-    return PengiForConditionalGeneration(
-        PengiConfig(
-            audio_config=audio, text_config=text, text_encoder_config=encoder if name == "base" else None, **sizes
-        )
-    )
-
-
-def official_shapes(name):
-    """Keys and shapes as the authors' code saves them, with what a converter must drop."""
-    names = OFFICIAL_NAMES["clapcap" if name == "clapcap" else "pengi"]
-    shapes = {}
-    for key, tensor in tiny_model(name).state_dict().items():
-        ours = next(prefix for prefix in names if key.startswith(prefix))
-        if key in ("model.language_model.wte.weight", "lm_head.weight"):
-            tensor = tensor[:-1]  # without the placeholder
-        shapes[names[ours] + key.removeprefix(ours)] = tuple(tensor.shape)
-    htsat, gpt2 = names["model.audio_tower."], names["model.language_model."]
-    shapes |= {
-        f"{htsat}spectrogram_extractor.stft.conv_real.weight": (513, 1, 4),
-        f"{htsat}layers.0.blocks.1.attn_mask": (4, 64, 64),
-        f"{htsat}tscam_conv.weight": (5, 64, 2, 3),
-        f"{htsat}head.weight": (5, 5),
-        f"{gpt2}h.0.attn.bias": (1, 1, 8, 8),
-        f"{gpt2}h.0.attn.masked_bias": (),
-    }
-    if name == "base":
-        shapes["caption_encoder.base.embeddings.position_ids"] = (1, 40)
-    return shapes
-
-
-def official_weights(name):
-    fixed = (".attn.bias", "masked_bias", "attn_mask", "conv_real.weight", "num_batches_tracked", "position_ids")
-    return {
-        key: constant(key, shape)
-        if key.endswith(fixed)
-        else fill.value(key.replace("lm_head", "transformer.wte"), shape, "tiny")
-        for key, shape in official_shapes(name).items()
-    }
-
-
-def convert(name, file, folder, **kwargs):
-    gpt2, clip = byte_level_gpt2(folder.parent / "gpt2"), byte_level_clip(folder.parent / "clip")
-    if name == "clapcap":
-        return convert_msclap.convert(str(file), gpt2, str(folder), **kwargs)
-    return convert_pengi.convert(str(file), gpt2, str(folder), clip, **kwargs)
 
 
 @pytest.fixture(scope="module", params=MODELS)
@@ -228,13 +133,3 @@ def test_wrong_tokenizers_are_errors(tmp_path):
         convert_pengi.convert(*arguments, gpt2, str(tmp_path / "out"), gpt2)
     with pytest.raises(ConversionError, match=r"has 258 tokens, but the checkpoint's word table has 257"):
         convert_pengi.convert(*arguments, clip, str(tmp_path / "out"), clip)
-
-
-def test_a_file_that_is_no_checkpoint_ends_with_one_line(tmp_path):
-    (tmp_path / "text.pth").write_text("this is no checkpoint")
-    command = [sys.executable, "-m", "afm_hf.conversion.pengi", "--tokenizer", "x", "--output", str(tmp_path)]
-    run = subprocess.run(
-        [*command, "--checkpoint", str(tmp_path / "text.pth")], capture_output=True, text=True, check=False
-    )
-    assert run.returncode == 1
-    assert "text.pth" in run.stderr and "Traceback" not in run.stderr

@@ -3,125 +3,21 @@
 import json
 import pickle
 import re
-import subprocess
-import sys
 from pathlib import Path
 
-import fill
 import pytest
 import torch
-from official import byte_level_clip, byte_level_gpt2, byte_symbols, constant, write_checkpoint
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import (
-    AutoModelForCausalLM,
-    AutoModelForMultimodalLM,
-    AutoProcessor,
-    GPT2Config,
-    LlamaConfig,
-    PreTrainedTokenizerFast,
-)
+from official import byte_level_clip, byte_level_gpt2, write_checkpoint
+from official_files import SMOLLM2_WORDS, convert, official_weights, smollm2_like, tiny_model
+from transformers import AutoModelForCausalLM, AutoModelForMultimodalLM, AutoProcessor
 
-from afm_hf import AdiffConfig, AdiffForConditionalGeneration, AfmHtsatConfig, MellowConfig, MellowForCausalLM
+from afm_hf import MellowForCausalLM
 from afm_hf.conversion import adiff as convert_adiff
 from afm_hf.conversion import mellow as convert_mellow
 from afm_hf.conversion import pengi as convert_pengi
-from afm_hf.conversion.common import ConversionError, read_checkpoint
+from afm_hf.conversion.checkpoint import ConversionError, read_checkpoint
 
 MODELS = ["mellow", "adiff", "adiff_naive"]
-SMOLLM2_WORDS = 17 + 256  # the end token, 16 others, the bytes: so `!` is 17
-
-OFFICIAL_NAMES = {
-    "mellow": {
-        "model.audio_tower.": "audio_encoder.base.htsat.",
-        "model.frame_projection.": "audio_encoder.base.c2l.",
-        "model.audio_projection.": "audio_encoder.projection.",
-        "model.language_model.": "caption_decoder.lm.model.",
-        "lm_head.": "caption_decoder.lm.lm_head.",
-    },
-    "adiff": {
-        "model.audio_tower.": "audio_encoder.base.htsat.",
-        "model.audio_projection.": "audio_encoder.projection.",
-        "model.first_mapper.": "caption_decoder.audio_project1.",
-        "model.second_mapper.": "caption_decoder.audio_project2.",
-        "model.prompt_mapper.": "caption_decoder.text_project.",
-        "model.cross_projection.": "caption_decoder.cross_project.",
-        "model.language_model.": "caption_decoder.gpt.transformer.",
-        "lm_head.": "caption_decoder.gpt.lm_head.",
-    },
-}
-
-
-def tiny_model(name):
-    audio = {"spec_size": 256, "embed_dim": 16, "depths": [2, 2, 2], "num_attention_heads": [2, 2, 4]}
-    if name == "mellow":
-        text = LlamaConfig(
-            vocab_size=SMOLLM2_WORDS + 1,
-            hidden_size=128,
-            intermediate_size=96,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            num_key_value_heads=1,
-            tie_word_embeddings=True,
-        )
-        heard = AfmHtsatConfig(**audio, use_framewise_head=True, num_classes=5)
-        return MellowForCausalLM(MellowConfig(audio_config=heard, text_config=text))
-    text = GPT2Config(vocab_size=258, n_positions=128, n_embd=64, n_layer=2, n_head=1)
-    sizes = {"projection_dim": 32, "prefix_length": 6, "mapper_layers": 2, "cross_layers": 1}
-    return AdiffForConditionalGeneration(
-        AdiffConfig(
-            audio_config=AfmHtsatConfig(**audio), text_config=text, use_cross_projection=name == "adiff", **sizes
-        )
-    )
-
-
-def official_shapes(name):
-    """Keys and shapes as the authors' code saves them, with what a converter must drop."""
-    names = OFFICIAL_NAMES["mellow" if name == "mellow" else "adiff"]
-    shapes = {}
-    for key, tensor in tiny_model(name).state_dict().items():
-        ours = next(prefix for prefix in names if key.startswith(prefix))
-        if key == "lm_head.weight" or key.endswith((".wte.weight", ".embed_tokens.weight")):
-            tensor = tensor[:-1]  # without the placeholder
-        shapes[names[ours] + key.removeprefix(ours)] = tuple(tensor.shape)
-    htsat, words = names["model.audio_tower."], names["model.language_model."]
-    shapes |= {
-        f"{htsat}spectrogram_extractor.stft.conv_real.weight": (513, 1, 4),
-        f"{htsat}layers.0.blocks.1.attn_mask": (4, 64, 64),
-        f"{htsat}head.weight": (5, 5),
-    }
-    if name == "mellow":
-        return shapes | {f"{words}rotary_emb.inv_freq": (32,)}
-    return shapes | {
-        f"{htsat}tscam_conv.weight": (5, 64, 2, 3),
-        f"{words}h.0.attn.bias": (1, 1, 8, 8),
-        f"{words}h.0.attn.masked_bias": (),
-    }
-
-
-def official_weights(name):
-    fixed = (".attn.bias", "masked_bias", "attn_mask", "conv_real.weight", "num_batches_tracked")
-    table = "model.embed_tokens" if name == "mellow" else "transformer.wte"
-    return {
-        key: constant(key, shape) if key.endswith(fixed) else fill.value(key.replace("lm_head", table), shape, "tiny")
-        for key, shape in official_shapes(name).items()
-    }
-
-
-def smollm2_like(folder, size=SMOLLM2_WORDS):
-    """A byte-level tokenizer with SmolLM2's ids of the end token (0) and of `!` (17)."""
-    symbols = ["<|endoftext|>", *(f"<unused {i}>" for i in range(16)), *byte_symbols()]
-    symbols += [f"<more {i}>" for i in range(size - len(symbols))]
-    tokenizer = Tokenizer(models.BPE({symbol: i for i, symbol in enumerate(symbols)}, []))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|endoftext|>").save_pretrained(folder)
-    return str(folder)
-
-
-def convert(name, file, folder):
-    if name == "mellow":
-        return convert_mellow.convert(str(file), smollm2_like(folder.parent / "smollm2"), str(folder))
-    return convert_adiff.convert(str(file), byte_level_gpt2(folder.parent / "gpt2"), str(folder))
 
 
 @pytest.fixture(scope="module", params=MODELS)
@@ -234,7 +130,7 @@ def test_missing_unknown_untied_and_broken_weights_are_errors(converted, tmp_pat
         converts(good | {head: good[head] + 1})
     with pytest.raises(ConversionError, match=f"{re.escape(gone)} has values that are not finite"):
         converts(good | {gone: good[gone] / 0})
-    with pytest.raises(ConversionError, match=r"has shape .* in the checkpoint, but .* in the model|missing"):
+    with pytest.raises(ConversionError, match=f"{re.escape(gone)} has shape .* in the checkpoint; expected "):
         converts(good | {gone: good[gone][:, :-1]})
 
 
@@ -273,14 +169,3 @@ def test_python_objects_in_a_file_are_never_run(name, tmp_path):
         with pytest.raises(OSError, match=f"{file} could not be read as a checkpoint of plain tensors"):
             convert(name, tmp_path / file, tmp_path / "out")
     assert not (tmp_path / "ran").exists()
-
-
-@pytest.mark.parametrize("script", ["mellow", "adiff"])
-def test_a_file_that_is_no_checkpoint_ends_with_one_line(script, tmp_path):
-    (tmp_path / "text.ckpt").write_text("this is no checkpoint")
-    command = [sys.executable, "-m", f"afm_hf.conversion.{script}", "--tokenizer", "x", "--output", str(tmp_path)]
-    run = subprocess.run(
-        [*command, "--checkpoint", str(tmp_path / "text.ckpt")], capture_output=True, text=True, check=False
-    )
-    assert run.returncode == 1
-    assert "text.ckpt" in run.stderr and "Traceback" not in run.stderr

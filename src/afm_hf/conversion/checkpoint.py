@@ -30,6 +30,7 @@ from .claims import (
 from .file_kinds import FileKind, kind_of
 
 MOST_DIMENSIONS = 8  # the official ones have at most 4
+CHUNK = 1 << 20
 PREAMBLE = 3  # pickles before the object in a file of torch.save before 1.6: magic number, version, machine
 SAFE_DTYPES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 
@@ -61,8 +62,11 @@ def read_checkpoint(path: str | Path) -> Weights:
     """
     path = Path(path)
     read_keys(path)
+    kind = kind_of(path)
+    if kind is FileKind.ZIP:
+        check_sums(path)
     try:
-        content = _load(path, kind_of(path))
+        content = _load(path, kind)
     except Exception as error:  # a damaged file can raise anything in the unpickler
         # torch's message may advise to execute what is in the file: it is not repeated.
         raise _unreadable(path, f"it is damaged ({type(error).__name__})") from error
@@ -93,9 +97,25 @@ def check_finite(weights: StateDict, path: str | Path) -> None:
             raise ConversionError(f"{path}: the weight {key} has values that are not finite; the file is damaged.")
 
 
+def check_sums(path: Path) -> None:
+    """Raises an `OSError` that names the first part of a zip archive that is not what was written, by its CRC-32."""
+    with zipfile.ZipFile(path) as archive:
+        for entry in archive.infolist():
+            try:
+                with archive.open(entry) as part:
+                    while entry.CRC and part.read(CHUNK):  # torch can be told to write no checksum, which is then 0
+                        pass
+            except Exception as error:  # a damaged archive can raise anything in zipfile
+                reason = f"its part {entry.filename} is not what was written: {error}. Fetch it again"
+                raise _unreadable(path, reason) from error
+
+
 def _load(path: Path, kind: FileKind) -> Any:
     if kind is FileKind.SAFETENSORS:
         return load_file(path)
+    if path.suffix == ".safetensors":  # torch would believe the name
+        with path.open("rb") as file:
+            return torch.load(file, map_location="cpu", weights_only=True)
     return torch.load(path, map_location="cpu", weights_only=True, mmap=kind is FileKind.ZIP)
 
 
@@ -124,8 +144,10 @@ def _torch_keys(path: Path, kind: FileKind) -> list[str]:
         claims, held = _of_zip(path) if kind is FileKind.ZIP else _of_legacy(path)
     except ForeignObjectError as error:
         raise _unreadable(path, f"it holds Python objects ({error}), which are never executed here") from error
-    except (UnreadableError, zipfile.BadZipFile, NotImplementedError, EOFError) as error:
-        raise _unreadable(path, str(error) or "it is damaged") from error
+    except UnreadableError as error:
+        raise _unreadable(path, str(error)) from error
+    except Exception as error:  # a damaged archive can raise anything in zipfile
+        raise _unreadable(path, f"it is damaged ({type(error).__name__})") from error
     weights = _weights_of(claims.content, is_tensor)
     names = {id(tensor): f"the weight {key}" for key, tensor in weights.items()}
     for tensor in claims.tensors:
@@ -150,6 +172,8 @@ def _of_zip(path: Path) -> tuple[Claims, dict[str, int]]:
         held = {name: min(entry.file_size, max(0, size - entry.header_offset)) for name, entry in entries.items()}
         if held[pickles[0]] != entries[pickles[0]].file_size:
             raise UnreadableError(f"its part {pickles[0]} is cut off")
+        if not entries[pickles[0]].CRC:
+            del entries[pickles[0]].CRC  # there is none to check
         claims = follow(io.BytesIO(archive.read(pickles[0])))
     data = f"{root}data/"
     return claims, {name.removeprefix(data): length for name, length in held.items() if name.startswith(data)}
@@ -186,12 +210,9 @@ def _check_tensor(tensor: Call, name: str, path: Path, held: dict[str, int]) -> 
         )
     if tensor.function not in STRIDED:
         raise ConversionError(f"{path}: {name} is made by {tensor.function}; expected a plain tensor.")
-    storage, offset, shape, stride = tensor.arguments[:4]
-    if not isinstance(storage, Storage) or storage.kind not in ELEMENT_BYTES:
-        kind = getattr(storage, "kind", type(storage).__name__)
-        raise ConversionError(f"{path}: {name} lies in a {kind}; expected plain numbers of 64 bits or fewer.")
-    if len(shape) != len(stride) or any(type(each) is not int or each < 0 for each in (*shape, *stride, offset)):
-        raise _unreadable(path, f"{name} has no proper shape")
+    storage, offset, shape, stride = _placed(tensor, name, path)
+    if storage.kind not in ELEMENT_BYTES:
+        raise ConversionError(f"{path}: {name} lies in a {storage.kind}; expected plain numbers of 64 bits or fewer.")
     _check_dimensions(path, name, shape)
     size, behind = ELEMENT_BYTES[storage.kind], held.get(storage.key, 0)
     if storage.elements * size != behind:
@@ -201,6 +222,15 @@ def _check_tensor(tensor: Call, name: str, path: Path, held: dict[str, int]) -> 
     # A tensor may repeat what lies behind it, by strides of 0, but not so as to outgrow the file.
     if elements and (last > storage.elements or elements * size > path.stat().st_size):
         _claims_too_much(path, f"{name} of shape {tuple(shape)}", max(elements, last) * size, behind)
+
+
+def _placed(tensor: Call, name: str, path: Path) -> tuple[Storage, int, tuple[int, ...], tuple[int, ...]]:
+    """Storage, offset, shape and strides of a tensor, if these are what they should be."""
+    storage, offset, shape, stride = (*tensor.arguments, None, None, None, None)[:4]
+    proper = isinstance(storage, Storage) and isinstance(shape, tuple) and isinstance(stride, tuple)
+    if not proper or len(shape) != len(stride) or any(type(n) is not int or n < 0 for n in (*shape, *stride, offset)):
+        raise _unreadable(path, f"{name} has no proper shape")
+    return storage, offset, shape, stride
 
 
 def _check_dimensions(path: Path, name: str, shape: Any) -> None:
@@ -229,24 +259,35 @@ def _safetensors_keys(path: Path) -> list[str]:
             raise _unreadable(path, f"its header claims {_said(length)}, the file has {_said(size)}: it was cut off")
         header = file.read(length)
     try:
-        entries = {key: entry for key, entry in json.loads(header).items() if key != "__metadata__"}
-        for key, entry in entries.items():
-            _check_entry(path, f"the weight {key}", entry, size - 8 - length)
-    except (KeyError, TypeError, AttributeError, RecursionError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        entries = {key: _entry(value) for key, value in json.loads(header).items() if key != "__metadata__"}
+    except (KeyError, TypeError, AttributeError, RecursionError, ValueError) as error:
         raise _unreadable(path, "its header is damaged") from error
+    for key, entry in entries.items():
+        _check_entry(path, f"the weight {key}", entry, size - 8 - length)
     return list(_weights_of(entries, lambda entry: True))
 
 
-def _check_entry(path: Path, name: str, entry: dict[str, Any], held: int) -> None:
-    if entry["dtype"] not in SAFE_DTYPES:
-        raise ConversionError(f"{path}: {name} is of type {entry['dtype']}; expected one of {', '.join(SAFE_DTYPES)}.")
-    _check_dimensions(path, name, entry["shape"])
-    begin, end = entry["data_offsets"]
-    claimed = math.prod(entry["shape"]) * SAFE_DTYPES[entry["dtype"]]
+Entry = tuple[str, list[int], int, int]
+
+
+def _entry(value: dict[str, Any]) -> Entry:
+    """Type, shape, begin and end of a tensor in a header of safetensors; what is not of that form is an error."""
+    kind, shape, (begin, end) = value["dtype"], value["shape"], value["data_offsets"]
+    if not isinstance(kind, str) or any(type(number) is not int or number < 0 for number in (*shape, begin, end)):
+        raise TypeError
+    return kind, shape, begin, end
+
+
+def _check_entry(path: Path, name: str, entry: Entry, held: int) -> None:
+    kind, shape, begin, end = entry
+    if kind not in SAFE_DTYPES:
+        raise ConversionError(f"{path}: {name} is of type {kind}; expected one of {', '.join(SAFE_DTYPES)}.")
+    _check_dimensions(path, name, shape)
+    claimed = math.prod(shape) * SAFE_DTYPES[kind]
     if end > held and claimed <= held:
         raise _unreadable(path, f"{name} ends at {_said(end)} of {_said(held)}: the file was cut off")
     if claimed != end - begin or end > held:
-        _claims_too_much(path, f"{name} of shape {tuple(entry['shape'])}", claimed, min(end, held) - begin)
+        _claims_too_much(path, f"{name} of shape {tuple(shape)}", claimed, max(0, min(end, held) - begin))
 
 
 __all__ = ["ConversionError", "StateDict", "Weights", "check_finite", "read_checkpoint", "read_keys"]

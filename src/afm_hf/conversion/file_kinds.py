@@ -33,16 +33,25 @@ def kind_of(path: Path) -> FileKind:
     with path.open("rb") as file:
         start = file.read(START)
     if start.startswith(b"PK"):
-        if zipfile.is_zipfile(path):
+        if _has_list(path):
             return FileKind.ZIP
         raise OSError(
-            f"{path} is a zip archive whose end is missing: it was cut off, at {size} bytes. Fetch it again, whole."
+            f"{path} is a zip archive whose list at the end is missing or damaged: it was cut off, at {size} bytes, or "
+            "changed on its way. Fetch it again."
         )
     if start[:2] == b"\x80\x02":
         return FileKind.LEGACY
     if size > 8 and start[8:9] == b"{" and 0 < int.from_bytes(start[:8], "little") <= LONGEST_HEADER:
         return FileKind.SAFETENSORS
     raise OSError(f"{path} could not be read as a checkpoint of plain tensors: it is {_other(start, size)}.")
+
+
+def _has_list(path: Path) -> bool:
+    """Whether a zip archive ends with the list of its files."""
+    try:
+        return zipfile.is_zipfile(path)
+    except zipfile.BadZipFile:
+        return False
 
 
 def _other(start: bytes, size: int) -> str:

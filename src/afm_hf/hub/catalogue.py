@@ -30,6 +30,7 @@ class OfficialCheckpoint:
         page (`str`): Where a person finds it.
         sampling_rate (`int`): Hz.
         family (`str`): Which converter: `"msclap"`, `"pengi"`, `"mellow"` or `"adiff"`.
+        variant (`str`): Which of the models that the converter knows, if there are several.
         tokenizers (`dict[str, str]`): The converter's arguments for tokenizers, and the Hub ids that the authors used.
         repo, url (`str`): Of the file, on the Hub or elsewhere.
         parameters (`str`): How many; a tied head counts once.
@@ -45,6 +46,7 @@ class OfficialCheckpoint:
     page: str
     sampling_rate: int
     family: str
+    variant: str = ""
     tokenizers: Mapping[str, str] = field(default_factory=dict)
     repo: str = ""
     url: str = ""
@@ -82,52 +84,69 @@ def convert(
         output: The folder to write.
         family (`str`, *optional*): The converter, for a file; by default it is recognised by the file's keys.
         tokenizer, text_encoder_tokenizer (`str`, *optional*):
-            Folder or Hub id of tokenizers; by default those of the authors, from the Hub or its cache.
+            Folder or Hub id of tokenizers; by default those of the authors for what the file holds, whatever it is
+            called, from the Hub or its cache.
         download_dir (*optional*): Where fetched files go; by default the Hub's cache, or its folder for other places.
         progress (`bool`): Show a bar while fetching.
 
     Returns:
-        The folder.
+        The folder. It is there only if all went well.
 
     Raises:
-        ValueError: for an unknown name, or a file that is none of these checkpoints.
-        OSError: if a file cannot be read or fetched; the message says what to download by hand, and how to go on.
+        ValueError: for an unknown name or family, or a file that is none of these checkpoints.
+        OSError: if a file cannot be read, fetched or written; the message says what to do, and how to go on.
     """
-    from ..conversion.common import ConversionError
+    from ..conversion.checkpoint import ConversionError, read_keys
+    from ..conversion.folder import check_output
 
-    path = Path(name_or_file)
-    found = find_checkpoint(str(name_or_file))
-    if not path.exists():
-        if found is None or str(name_or_file) != found.name:
-            known = ", ".join(each.name for each in official_checkpoints())
-            raise ValueError(f"There is no file {path}, and no official checkpoint of that name; known are {known}.")
-        path = fetch(found, download_dir, progress=progress)
-    kind = family or (found.family if found and str(name_or_file) == found.name else recognise(path))
-    defaults = found.tokenizers if found and found.family == kind else _TOKENIZERS[kind]
-    given = {"tokenizer": tokenizer, "text_encoder_tokenizer": text_encoder_tokenizer}
-    arguments = {**defaults, **{key: value for key, value in given.items() if value is not None}}
+    if family not in (None, *_SIGNS):
+        raise ValueError(f"There is no converter {family!r}; expected one of {', '.join(_SIGNS)}.")
+    check_output(output)
+    asked, path = _file_of(name_or_file, download_dir, progress)
+    kind = family or recognise(path)
     converter: Any = importlib.import_module(f"..conversion.{kind}", __package__)
     try:
+        held = _checkpoint_of(kind, converter.recognise(read_keys(path)))
+        if text_encoder_tokenizer is not None and kind != "pengi":
+            raise ValueError(f"`text_encoder_tokenizer` is for Pengi, but {path} holds {held.system}.")
+        given = {"tokenizer": tokenizer, "text_encoder_tokenizer": text_encoder_tokenizer}
+        arguments = {**held.tokenizers, **{key: value for key, value in given.items() if value is not None}}
         done: Path = converter.convert(str(path), output=str(output), **arguments)
     except ConversionError as error:
         raise ValueError(str(error)) from error
+    if asked and (asked.family, asked.variant) != (held.family, held.variant):
+        print(f"  NOTE: {asked.name} was asked for, but {path.name} holds {held.name}, and so does the folder.")
     return done
 
 
-# For a file of unknown name.
-_TOKENIZERS: dict[str, dict[str, str]] = {
-    "msclap": {"tokenizer": "gpt2"},
-    "pengi": {"tokenizer": "gpt2", "text_encoder_tokenizer": "openai/clip-vit-base-patch16"},
-    "mellow": {"tokenizer": "HuggingFaceTB/SmolLM2-135M"},
-    "adiff": {"tokenizer": "gpt2"},
+def _file_of(
+    name_or_file: str | os.PathLike[str], folder: str | os.PathLike[str] | None, progress: bool
+) -> tuple[OfficialCheckpoint | None, Path]:
+    """The file that is meant, fetched if it was only named; and the checkpoint of that name."""
+    path = Path(name_or_file)
+    if path.is_file():
+        return None, path
+    named = next((each for each in official_checkpoints() if each.name == str(name_or_file)), None)
+    if named:  # though a folder of that name may be there: an earlier conversion
+        return named, fetch(named, folder, progress=progress)
+    if path.is_dir():
+        raise OSError(f"{path} is a folder; expected the official checkpoint file.")
+    known = ", ".join(each.name for each in official_checkpoints())
+    raise ValueError(f"There is no file {path}, and no official checkpoint of that name; known are {known}.")
+
+
+def _checkpoint_of(family: str, variant: str) -> OfficialCheckpoint:
+    """The first official checkpoint of this kind; those of one kind differ in nothing that a conversion needs."""
+    return next(each for each in official_checkpoints() if (each.family, each.variant) == (family, variant))
+
+
+# What some keys begin with in checkpoints of a family, and in no other above it.
+_SIGNS = {
+    "mellow": ("audio_encoder.base.c2l.", "caption_decoder.lm."),
+    "adiff": ("caption_decoder.audio_project1.",),
+    "pengi": ("caption_decoder.audio_project.",),
+    "msclap": ("caption_encoder.projection.", "clap_project."),
 }
-# A key that only checkpoints of the family have, after a `module.` that training may have left.
-_KEYS = {
-    "mellow": "audio_encoder.base.c2l.weight",
-    "adiff": "caption_decoder.audio_project1.prefix_const",
-    "pengi": "caption_decoder.audio_project.prefix_const",
-}
-_MSCLAP = ("caption_encoder.projection.linear1.weight", "clap_project.prefix_const")
 
 
 def recognise(path: str | os.PathLike[str]) -> str:
@@ -138,17 +157,12 @@ def recognise(path: str | os.PathLike[str]) -> str:
         OSError: if it cannot be read.
         ValueError: if it is none of these.
     """
-    from ..conversion.common import ConversionError, read_checkpoint
+    from ..conversion.checkpoint import read_keys
 
-    try:
-        keys = {key.removeprefix("module.") for key in read_checkpoint(str(path))}
-    except ConversionError as error:
-        raise ValueError(str(error)) from error
-    for family, key in _KEYS.items():
-        if key in keys:
+    keys = read_keys(Path(path))
+    for family, signs in _SIGNS.items():
+        if any(key.startswith(signs) for key in keys):
             return family
-    if any(key in keys for key in _MSCLAP):
-        return "msclap"
     raise ValueError(
         f"{path} has no key by which CLAP, CLAPCAP, Pengi, Mellow or ADIFF are known; it begins with "
         f"{sorted(keys)[:3]}. Say what it is with `family`."
