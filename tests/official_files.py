@@ -215,9 +215,11 @@ def tokenizers_for(name, folder):
 
 
 def convert(name, file, folder, **kwargs):
-    """Converts an official file of small sizes; tokenizers that fit are made beside the folder."""
+    """Converts an official file of small sizes; tokenizers that fit are made beside the file, if not given."""
     converter = importlib.import_module(f"afm_hf.conversion.{FAMILIES[name]}")
-    return converter.convert(str(file), output=str(folder), **tokenizers_for(name, Path(folder).parent) | kwargs)
+    if "tokenizer" not in kwargs:
+        kwargs |= tokenizers_for(name, Path(file).parent)
+    return converter.convert(str(file), output=str(folder), **kwargs)
 
 
 def float_key(name, end="projection.linear2.weight"):

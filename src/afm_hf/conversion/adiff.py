@@ -115,7 +115,7 @@ def convert(checkpoint: str, tokenizer: str, output: str) -> Path:
     weights = read_checkpoint(checkpoint)
     recognise(weights)
     conversion = rename_keys(weights, KEYS)
-    with sizes_that_fit("ADIFF"):
+    with sizes_that_fit("ADIFF", weights, f"{LANGUAGE_MODEL}wte.weight"):
         config = make_config(weights)
         words = language_model_tokenizer(tokenizer, config.text_config.vocab_size - 1)
         config.pad_token_id, config.separator_token_id = words.pad_token_id, words.eos_token_id

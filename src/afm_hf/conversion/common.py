@@ -109,15 +109,22 @@ def build(kind: type[Model], config: PreTrainedConfig, conversion: Conversion) -
     with torch.device("meta"):
         expected = kind(config).state_dict()
     fit(expected, conversion)
-    default = torch.get_default_dtype()
-    try:
-        torch.set_default_dtype(torch.float32)
-        with torch.device("cpu"):
-            model = kind(config).eval()
-    finally:
-        torch.set_default_dtype(default)
+    with as_usual():
+        model = kind(config).eval()
     model.load_state_dict(conversion.state_dict, strict=True)
     return model
+
+
+@contextlib.contextmanager
+def as_usual() -> Iterator[None]:
+    """New tensors are float32 numbers on the CPU, whatever the user has set."""
+    default = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        with torch.device("cpu"):
+            yield
+    finally:
+        torch.set_default_dtype(default)
 
 
 def fit(expected: StateDict, conversion: Conversion) -> None:
@@ -156,15 +163,22 @@ def check_fractions(name: str, tensor: torch.Tensor, expected: bool = True) -> N
 
 
 @contextlib.contextmanager
-def sizes_that_fit(system: str) -> Iterator[None]:
-    """Around the making of a config and a model: weights whose sizes no model has are a `ConversionError`."""
+def sizes_that_fit(system: str, weights: StateDict, *keys: str) -> Iterator[None]:
+    """
+    Around the making of a config or a model: weights whose sizes no model has are a `ConversionError`.
+
+    Args:
+        system (`str`): What is made, for the message.
+        weights, keys: The weights that the sizes were read off, for the message.
+    """
     try:
         yield
     except ConversionError:
         raise
     except (ValueError, TypeError, IndexError, KeyError, ZeroDivisionError, RuntimeError) as error:
+        said = ", ".join(f"{key} {tuple(weights[key].shape)}" for key in keys)
         reason = " ".join(str(error).split())[:300]
-        raise ConversionError(f"The weights have sizes that no {system} has: {reason}") from error
+        raise ConversionError(f"The weights have sizes that no {system} has, as {said}: {reason}") from error
 
 
 def sizes(weights: StateDict, key: str, dimensions: int = 1) -> tuple[int, ...]:
@@ -233,6 +247,7 @@ __all__ = [
     "Rename",
     "StateDict",
     "Weights",
+    "as_usual",
     "build",
     "check_finite",
     "check_fractions",

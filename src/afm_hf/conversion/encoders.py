@@ -7,7 +7,7 @@ from transformers import GPT2Config
 
 from afm_hf import AfmFeatureExtractor, AfmHtsatConfig
 
-from .common import ConversionError, Drop, Rename, StateDict, count_layers, length, sizes
+from .common import ConversionError, Drop, Rename, StateDict, count_layers, length, sizes, sizes_that_fit
 
 MOST_MEL_BINS, LARGEST_WINDOW = 256, 32  # the official HTSAT has 64 and 8; what is computed from them grows fast
 
@@ -47,18 +47,19 @@ def htsat_config(weights: StateDict, prefix: str = "audio_encoder.base.htsat.") 
             f"By {prefix}bn0.weight and {stages[0]}0.attn.relative_position_bias_table there are {num_mel_bins} mel "
             f"bands and windows of {window_size}; expected at most {MOST_MEL_BINS} and {LARGEST_WINDOW}."
         )
-    return AfmHtsatConfig(
-        spec_size=4 * num_mel_bins,
-        num_mel_bins=num_mel_bins,
-        patch_size=patch_size,
-        embed_dim=embed_dim,
-        depths=[count_layers(weights, stage) for stage in stages],
-        num_attention_heads=[heads for _, heads in tables],
-        window_size=window_size,
-        mlp_ratio=length(weights, f"{stages[0]}0.mlp.fc1.bias") / embed_dim,
-        qkv_bias=f"{stages[0]}0.attn.qkv.bias" in weights,
-        long_input="official",  # Parity: the authors' windows for more than 1024 frames.
-    )
+    with sizes_that_fit("HTSAT", weights, f"{prefix}bn0.weight", f"{prefix}patch_embed.proj.weight"):
+        return AfmHtsatConfig(
+            spec_size=4 * num_mel_bins,
+            num_mel_bins=num_mel_bins,
+            patch_size=patch_size,
+            embed_dim=embed_dim,
+            depths=[count_layers(weights, stage) for stage in stages],
+            num_attention_heads=[heads for _, heads in tables],
+            window_size=window_size,
+            mlp_ratio=length(weights, f"{stages[0]}0.mlp.fc1.bias") / embed_dim,
+            qkv_bias=f"{stages[0]}0.attn.qkv.bias" in weights,
+            long_input="official",  # Parity: the authors' windows for more than 1024 frames.
+        )
 
 
 def gpt2_config(weights: StateDict, prefix: str = "caption_encoder.base.") -> GPT2Config:

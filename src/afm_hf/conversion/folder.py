@@ -4,11 +4,12 @@ So a conversion that is refused, or interrupted, leaves nothing that loads, and 
 """
 
 import contextlib
-import errno
+import glob
 import json
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,8 +18,9 @@ from typing import Any
 import torch
 from transformers import AutoProcessor, PreTrainedModel
 
+from ..models.common.writing_afm import check_folder, explained, sync_folder
 from .checkpoint import ConversionError
-from .common import Conversion
+from .common import Conversion, as_usual
 
 REPORT = "conversion.json"
 STALE = (
@@ -26,7 +28,8 @@ STALE = (
     "*.safetensors.index.json",
     "pytorch_model*",
 )  # other weights would be mixed with the new ones
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+WHAT = "the converted model"
+LEFT_BEHIND_S = 3600
 RATE = 44100  # Hz, of the tone that both models hear
 
 
@@ -66,9 +69,10 @@ class Converted:
         """
         size = sum(weight.numel() * weight.element_size() for weight in self.model.state_dict().values())
         with new_folder(output, size) as folder:
-            with _writing(output):
+            with explained(output, WHAT):
                 self._write(folder)
-            self._compare(folder)
+            with as_usual():
+                self._compare(folder)
         self._say()
         return Path(output)
 
@@ -125,26 +129,25 @@ def _logits(outputs: Any) -> torch.Tensor:
     return logits
 
 
-def check_output(output: str | os.PathLike[str]) -> None:
+def check_output(output: str | os.PathLike[str], size: int = 0) -> Path:
     """
     Refuses a place where no folder can be written, before the long work.
 
+    Args:
+        output: The place.
+        size (`int`, *optional*): Bytes that will be needed, as far as that is known.
+
     Raises:
-        OSError: if it is a file, holds files of something else, or may not be written to.
+        OSError: if it is a file, holds files of something else, may not be written to, or has no room.
     """
-    target = Path(output)
-    if target.is_dir():
-        there = sorted(entry.name for entry in target.iterdir())
-        if there and REPORT not in there:
-            raise OSError(
-                f"{target} holds other files ({', '.join(there[:3])}); give a new or an empty folder, or one that a "
-                "conversion wrote, to write it anew."
-            )
-    elif target.exists() or target.is_symlink():
-        raise OSError(f"{target} is a file; give the folder to write.")
-    parent = next(place for place in (target, *target.absolute().parents) if place.exists())
-    if not parent.is_dir() or not os.access(parent, os.W_OK):
-        raise OSError(f"{target} cannot be written: {parent} is no folder that one may write to.")
+    target = check_folder(output, WHAT, size)
+    there = sorted(entry.name for entry in target.iterdir()) if target.is_dir() else []
+    if there and REPORT not in there:
+        raise OSError(
+            f"{target} holds other files ({', '.join(there[:3])}); give a new or an empty folder, or one that a "
+            "conversion wrote, to write it anew."
+        )
+    return target
 
 
 @contextlib.contextmanager
@@ -154,24 +157,25 @@ def new_folder(output: str | os.PathLike[str], size: int = 0) -> Iterator[Path]:
 
     Args:
         output: The place. A folder of an earlier conversion is replaced file by file; other files stay.
-        size (`int`, *optional*): Bytes that will be needed.
+        size (`int`, *optional*): Bytes that will be needed, as far as that is known.
 
     Raises:
-        OSError: if there is no room, or the place cannot be written to.
+        OSError: if there is no room, or the place cannot be written to; nothing has changed then.
     """
-    check_output(output)
-    target = Path(os.path.realpath(output))
+    target = Path(os.path.realpath(check_output(output, size)))
     place = target if os.path.ismount(target) else target.parent  # where the same disk is
     absent = [folder for folder in (place, *place.parents) if not folder.exists()]
-    partial = place / f".{target.name}.partial-{secrets.token_hex(4)}"
+    partial = place / f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp"
     try:
-        with _writing(output):
+        with explained(output, WHAT):
             place.mkdir(parents=True, exist_ok=True)
-            _check_room(place, size)
+            _clear_away(place, target.name)
             partial.mkdir()
         yield partial
-        with _writing(output):
+        with explained(output, WHAT):
+            _to_disk(partial)
             _put(partial, target)
+            sync_folder(place)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
         for folder in absent:  # those that hold nothing
@@ -179,22 +183,19 @@ def new_folder(output: str | os.PathLike[str], size: int = 0) -> Iterator[Path]:
                 folder.rmdir()
 
 
-def _check_room(place: Path, size: int) -> None:
-    free = shutil.disk_usage(place).free
-    if size > free:
-        raise OSError(errno.ENOSPC, f"{size / 1e9:.2f} GB are needed, {free / 1e9:.2f} GB are free")
+def _clear_away(place: Path, name: str) -> None:
+    """Removes what conversions that were killed have left there, unless it may be of one that runs."""
+    for old in place.glob(f".{glob.escape(name)}.*.tmp"):
+        with contextlib.suppress(OSError):
+            if time.time() - old.stat().st_mtime > LEFT_BEHIND_S:
+                shutil.rmtree(old)
 
 
-@contextlib.contextmanager
-def _writing(output: str | os.PathLike[str]) -> Iterator[None]:
-    """Whatever goes wrong in writing is one `OSError`: each library has an error of its own for a full disk."""
-    try:
-        yield
-    except Exception as error:
-        text = " ".join(str(error).split())[:200]
-        full = getattr(error, "errno", None) in FULL or any(f"os error {number}" in text for number in FULL)
-        why = f"the disk is full ({text})" if full else text or type(error).__name__
-        raise OSError(f"{output} could not be written: {why}. Nothing was changed there.") from error
+def _to_disk(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb+") as file:
+                os.fsync(file.fileno())
 
 
 def _put(made: Path, target: Path) -> None:

@@ -174,7 +174,7 @@ def convert(checkpoint: str, tokenizer: str, output: str) -> Path:
     weights = read_checkpoint(checkpoint)
     recognise(weights)
     conversion = rename_keys(weights, KEYS)
-    with sizes_that_fit("Mellow"):
+    with sizes_that_fit("Mellow", weights, f"{LANGUAGE_MODEL}embed_tokens.weight"):
         config = make_config(weights)
         words = smollm2_tokenizer(tokenizer, config.text_config.vocab_size - 1)
         config.pad_token_id = words.pad_token_id

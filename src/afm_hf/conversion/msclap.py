@@ -73,6 +73,7 @@ class Variant:
 
     table: list[Rename | Drop]
     feature_extractor: dict[str, Any]
+    word_table: str
     max_text_tokens: int
     paper: str
     prompt: str
@@ -82,6 +83,7 @@ VARIANTS = {
     "2022": Variant(
         table=[*CNN14_KEYS, *BERT_KEYS, *PROJECTIONS],
         feature_extractor={"sampling_rate": 44100, "mel_sampling_rate": 44100, "max_length_s": 5.0},
+        word_table=f"{TEXT_ENCODER}embeddings.word_embeddings.weight",
         max_text_tokens=100,
         paper="https://arxiv.org/abs/2206.04769",
         prompt="this is a sound of {}",
@@ -94,6 +96,7 @@ VARIANTS = {
         ],
         # The official HTSAT ignores its YAML file: the mel bank is built for 32 kHz whatever the audio's rate.
         feature_extractor={"sampling_rate": 44100, "mel_sampling_rate": 32000, "max_length_s": 7.0},
+        word_table=f"{TEXT_ENCODER}wte.weight",
         max_text_tokens=77,
         paper="https://arxiv.org/abs/2309.05767",
         prompt="this is the sound of {}",
@@ -266,7 +269,7 @@ def convert(checkpoint: str, tokenizer: str, output: str, variant: str | None = 
 def convert_clap(weights: Weights, name: str, tokenizer: str, variant: str) -> Converted:
     """Converts the weights of CLAP 2022 or 2023 (file `name`); see `convert`."""
     conversion = rename_keys(weights, VARIANTS[variant].table)
-    with sizes_that_fit(f"CLAP {variant}"):
+    with sizes_that_fit(f"CLAP {variant}", weights, VARIANTS[variant].word_table):
         config = make_config(weights, variant)
         words = make_tokenizer(tokenizer, variant, config.text_config.encoder_config.vocab_size)
         model = build(ClapAfmModel, config, conversion)
@@ -286,7 +289,7 @@ def convert_clap(weights: Weights, name: str, tokenizer: str, variant: str) -> C
 def convert_clapcap(weights: Weights, name: str, tokenizer: str, variant: str) -> Converted:
     """Converts the weights of CLAPCAP (file `name`); see `convert`."""
     conversion = rename_keys(weights, CLAPCAP_KEYS)
-    with sizes_that_fit("CLAPCAP"):
+    with sizes_that_fit("CLAPCAP", weights, "gpt.transformer.wte.weight"):
         config = ClapAfmCaptioningConfig(
             audio_config=htsat_config(weights, "clap.base.htsat."),
             text_config=with_placeholder(gpt2_config(weights, "gpt.transformer.")),

@@ -205,7 +205,7 @@ def convert(
             "leave out --variant to convert what the file holds."
         )
     conversion = rename_keys(weights, KEYS)
-    with sizes_that_fit("Pengi"):
+    with sizes_that_fit("Pengi", weights, f"{LANGUAGE_MODEL}wte.weight"):
         config = make_config(weights, found)
         vocab_size = config.text_config.vocab_size - 1
         words = language_model_tokenizer(tokenizer, vocab_size)
