@@ -20,6 +20,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ..models.clap_afm.embedding_clap_afm import embed_texts
 from ..models.clap_afm.modeling_clap_afm import ClapAfmForAudioClassification
 from .logistic import fit_logistic
 
@@ -169,8 +170,7 @@ def fit_lora(
     classes, targets = _classes(clips, labels)
     inputs = _features(processor.feature_extractor, clips, model)
     with torch.no_grad():
-        texts = processor(text=[template.format(label) for label in classes], return_tensors="pt", padding=True)
-        text_embeds = model.get_text_features(**texts.to(model.device)).pooler_output.float()  # (classes, dim)
+        text_embeds = embed_texts(model, processor.tokenizer, [template.format(label) for label in classes])
         scale = model.logit_scale.float().exp()
     torch.manual_seed(seed)
     names = _lora_targets(model)

@@ -19,14 +19,13 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
+from ..models.clap_afm.embedding_clap_afm import embed_texts
 from ..models.clapcap.configuration_clap_afm_captioning import ClapAfmCaptioningConfig
 from ..models.clapcap.modeling_clap_afm_captioning import ClapAfmForConditionalGeneration
 from ..models.clapcap.processing_clap_afm_captioning import ClapAfmCaptioningProcessor
 from ..models.common.processing_afm import pad
 from ..models.prefix_lm.modeling_afm_prefix_lm import AfmPrefixLMModel
 from ..models.prefix_lm.processing_afm_prefix_lm import AUDIO_TOKEN, IGNORED
-
-ENCODE_BATCH = 64
 
 
 @dataclass
@@ -99,12 +98,7 @@ def embed_captions(clap: Any, processor: Any, captions: Sequence[str]) -> torch.
     blank = [index for index, caption in enumerate(captions) if not isinstance(caption, str) or not caption.strip()]
     if blank:
         raise ValueError(f"captions[{blank[0]}] is {captions[blank[0]]!r}; expected text.")
-    parts = []
-    for start in range(0, len(captions), ENCODE_BATCH):
-        texts = list(captions[start : start + ENCODE_BATCH])
-        inputs = processor(text=texts, padding=True, truncation=True, return_tensors="pt").to(clap.device)
-        parts.append(clap.get_text_features(**inputs).pooler_output.float())
-    return torch.cat(parts)
+    return embed_texts(clap, processor.tokenizer, captions)
 
 
 def captioner_from_clap(

@@ -31,6 +31,7 @@ from ..models.clap_afm.embedding_clap_afm import (
     is_another_of_ours,
     logit_scale,
 )
+from ..models.clap_afm.texts_clap_afm import Tokens, longest_text
 from ..models.common.text_side_afm import text_side_version
 from .pipeline_audio_inputs import as_inputs, collate_features, load_batches
 
@@ -194,7 +195,9 @@ class ZeroShotAudioClassificationPipeline(Pipeline):
                 f"{type(self.model).__name__} has no `get_audio_features`, `get_text_features` and `logit_scale`, so "
                 f"that the embeddings of {len(templates)} templates cannot be averaged. Pass one `hypothesis_template`."
             )
-        texts = self.tokenizer([templates[0].format(label) for label in labels], return_tensors="pt", padding=True)
+        tokens = Tokens(self.tokenizer, longest_text(self.model, self.tokenizer))
+        texts = tokens([templates[0].format(label) for label in labels])
+        tokens.say_what_was_cut(len(labels))
         return self.model(**texts.to(self.device), **model_inputs).logits_per_audio
 
     def postprocess(

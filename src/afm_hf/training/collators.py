@@ -16,6 +16,7 @@ from transformers.utils import logging
 
 from ..audio.audio_loading import AudioDecodeError, describe_source
 from ..audio.audio_samples import rate_of, with_rate
+from ..models.clap_afm.texts_clap_afm import UNLIMITED, longer_than
 from .class_labels import Classes
 
 logger = logging.get_logger(__name__)
@@ -127,19 +128,26 @@ class ClapCollator(_Collator):
         **audio_kwargs: Any,
     ) -> None:
         super().__init__(processor, on_bad_audio, seed, sampling_rate, audio_kwargs)
+        self._longest = processor.tokenizer.model_max_length
         # A tokenizer that knows no longest text would warn at every batch.
-        self._text_kwargs = {"padding": True, "truncation": processor.tokenizer.model_max_length < 10**9}
+        self._text_kwargs = {"padding": True, "truncation": self._longest < UNLIMITED}
 
     def _join(self, rows: list[Mapping[str, Any]]) -> dict[str, Any]:
         given = [_column(row, TEXTS) for row in rows]
         generator = self._generator(given)
+        texts = [_one_of(text, generator) for text in given]
         batch = self.processor(
             audio=[_clip(row) for row in rows],
-            text=[_one_of(text, generator) for text in given],
+            text=texts,
             text_kwargs=self._text_kwargs,
             audio_kwargs=self._audio_settings(generator),
             return_tensors="pt",
         )
+        if batch["input_ids"].shape[1] >= self._longest and longer_than(self.processor.tokenizer, texts, self._longest):
+            logger.warning_once(
+                f"Captions of more than {self._longest} tokens (the tokenizer's `model_max_length`) are cut there; "
+                "what is said behind it is not learned."
+            )
         return {**batch, "return_loss": True}
 
 

@@ -16,6 +16,7 @@ from ...audio.audio_loading import load_audio
 from ...audio.audio_processes import keep_to_one_thread_if_forked
 from ...audio.audio_samples import clip_of_row
 from ..common.feature_extraction_afm import TRUNCATIONS
+from .texts_clap_afm import Tokens, longest_text
 
 DEFAULT_TEMPLATE = "This is a sound of {}."
 TEXTS_PER_BATCH = 256
@@ -78,12 +79,15 @@ def embed_audio(model: Any, features: Mapping[str, Any]) -> torch.Tensor:
 
 
 def embed_texts(model: Any, tokenizer: Any, texts: Sequence[str]) -> torch.Tensor:
-    """Embeddings of texts, float32 `(texts, dim)`, L2-normalised; padded as far as the longest text only."""
-    keep_to_one_thread_if_forked()
-    chunks = []
+    """Embeddings of texts, float32 `(texts, dim)`, L2-normalised; padded as far as the longest text only.
+
+    Texts longer than the tokenizer's limit or the tower are cut, as in training, with one warning.
+    """
+    tokens, chunks = Tokens(tokenizer, longest_text(model, tokenizer)), []
     for start in range(0, len(texts), TEXTS_PER_BATCH):
-        tokens = tokenizer(list(texts[start : start + TEXTS_PER_BATCH]), return_tensors="pt", padding=True)
-        chunks.append(_unit(model.get_text_features(**tokens.to(model.device))))
+        chunk = tokens(texts[start : start + TEXTS_PER_BATCH])
+        chunks.append(_unit(model.get_text_features(**chunk.to(model.device))))
+    tokens.say_what_was_cut(len(texts))
     return torch.cat(chunks)
 
 

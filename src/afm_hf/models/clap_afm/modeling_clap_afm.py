@@ -30,6 +30,7 @@ from .losses_clap_afm import (
     problem_type_of,
     say_if_nothing_is_learned,
 )
+from .texts_clap_afm import check_places, places_of
 
 RETURN_LOSS_PLACE = 8  # of `return_loss` among the arguments of `ClapAfmModel.forward`, counted from 1
 
@@ -186,6 +187,7 @@ class ClapAfmTextModel(ClapAfmPreTrainedModel):
         super().__init__(config)
         self.encoder = AutoModel.from_config(config.encoder_config, **_without_pooler(config.encoder_config))
         self._encoder_arguments = frozenset(inspect.signature(self.encoder.forward).parameters)
+        self._places = places_of(self.encoder)
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
@@ -214,7 +216,7 @@ class ClapAfmTextModel(ClapAfmPreTrainedModel):
             token_type_ids (`torch.Tensor` of shape `(batch, tokens)`, *optional*): For encoders that know them.
 
         Raises:
-            ValueError: if not exactly one of `input_ids` and `inputs_embeds` is given.
+            ValueError: if not exactly one of `input_ids` and `inputs_embeds` is given, or a text is too long.
         """
         tokens = input_ids if input_ids is not None else inputs_embeds
         if tokens is None or (input_ids is not None and inputs_embeds is not None):
@@ -228,6 +230,7 @@ class ClapAfmTextModel(ClapAfmPreTrainedModel):
         known = {
             name: value for name, value in optional.items() if name in self._encoder_arguments and value is not None
         }
+        check_places(position_ids if "position_ids" in known else None, tokens.shape[1], self._places)
         outputs = self.encoder(
             input_ids=input_ids, attention_mask=attention_mask, inputs_embeds=inputs_embeds, **known, **kwargs
         )
