@@ -84,3 +84,15 @@ def test_tables_that_do_not_fit_are_refused():
         retrieval_scores([[1.0, 0.5], [0.0, 1.0]], [0, 0])
     with pytest.raises(ValueError, match="each of 3 captions"):
         retrieval_scores(np.zeros((2, 3)))
+
+
+def test_dictionaries_by_item_are_put_into_one_order_and_ids_are_never_compared():
+    true, said = {"1": "dog", "2": "rain", "3": "rain"}, {"3": "dog", "2": "rain", "1": "dog"}
+    assert classification_scores(true, said).accuracy == pytest.approx(2 / 3)
+    assert classification_scores(iter(true.values()), (said[key] for key in true)).accuracy == pytest.approx(2 / 3)
+    with pytest.raises(ValueError, match="`predictions` lacks 2"):
+        classification_scores(true, {"1": "dog"})
+    with pytest.raises(ValueError, match="`targets` is a dictionary by clip, `predictions` is not"):
+        classification_scores(true, ["dog", "rain", "rain"])
+    with pytest.raises(ValueError, match="`predictions` is one text"):
+        classification_scores(["d", "o", "g"], "dog")

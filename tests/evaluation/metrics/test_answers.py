@@ -108,3 +108,12 @@ def test_unequal_lists_and_missing_texts_are_named():
         binary_scores(["yes", "no"], ["yes"])
     with pytest.raises(ValueError, match="Prediction 1 is None"):
         binary_scores(["yes", None], ["yes", "no"])
+
+
+def test_answers_by_item_are_scored_as_lists_are():
+    said, true = {"q1": "a dog", "q2": "rain"}, {"q2": ["rain", "water"], "q1": "cat"}
+    assert open_scores(said, true).accuracy["exact"] == pytest.approx(0.5)  # and not 1, as of their ids
+    assert binary_scores({1: "yes", 2: "no"}, {2: "no", 1: "no"}).accuracy["word"] == pytest.approx(0.5)
+    assert choice_scores(iter(["a) x", "b) y"]), iter(["a) x", "a) x"])).accuracy["letter"] == pytest.approx(0.5)
+    with pytest.raises(ValueError, match=r"`answers` lacks 1 .'q1'."):
+        open_scores(said, {"q2": "rain"})

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...models.common.results_afm import AfmResult
+from .by_clip import by_clip
 
 Floats = npt.NDArray[np.float64]
 
@@ -70,11 +71,11 @@ def classification_scores(
 
     Args:
         targets: The right class of each item.
-        predictions: The chosen one; None for none.
+        predictions: The chosen one; None for none. Both may be dictionaries by item.
         labels: The classes, which macro figures are means over; by default all that occur, as scikit-learn has it.
 
     Raises:
-        ValueError: there are no items, other numbers of the two, or a target that is none of the labels.
+        ValueError: there are no items, other numbers or items of the two, or a target that is none of the labels.
         ImportError: scikit-learn is missing.
 
     Example:
@@ -85,6 +86,7 @@ def classification_scores(
 
     ```
     """
+    targets, predictions = by_clip(targets=targets, predictions=predictions).values()
     _check_lengths(targets, predictions)
     names = list(labels) if labels is not None else sorted({*targets, *(p for p in predictions if p is not None)})
     unknown = sorted(set(targets) - set(names))

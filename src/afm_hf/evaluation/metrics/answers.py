@@ -8,12 +8,14 @@ figures of papers come from it. An answer that cannot be read is wrong and is co
 import dataclasses
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ...models.common.results_afm import AfmResult
 from .accuracy import ClassificationScores, classification_scores
+from .by_clip import by_clip
 
 # The options of Mellow's prompt: a) definitely true, b) definitely false, c) plausible, d) cannot be determined.
 ENTAILMENT_OPTIONS = {"a": "entailment", "b": "contradiction", "c": "neutral", "d": "undetermined"}
@@ -92,7 +94,7 @@ def binary_scores(predictions: Sequence[str], answers: Sequence[str]) -> AnswerS
 
     ```
     """
-    _check(predictions, answers)
+    predictions, answers = _checked(predictions, answers)
     right = [answer.strip().lower() for answer in answers]
     strange = sorted(set(right) - {"yes", "no"})
     if strange:
@@ -133,7 +135,7 @@ def open_scores(predictions: Sequence[str], answers: Sequence[str | Sequence[str
     Raises:
         ValueError: there are no items, other numbers of the two, or an item without a right answer.
     """
-    _check(predictions, answers)
+    predictions, answers = _checked(predictions, answers)
     gold = [[answer] if isinstance(answer, str) else list(answer) for answer in answers]
     for index, several in enumerate(gold):
         if not several or not all(normalised(answer) for answer in several):
@@ -184,7 +186,7 @@ def choice_scores(predictions: Sequence[str], answers: Sequence[str], options: s
     Raises:
         ValueError: there are no items, other numbers of the two, or an answer without a letter.
     """
-    _check(predictions, answers)
+    predictions, answers = _checked(predictions, answers)
     right = [option_letter(answer, options) for answer in answers]
     if None in right:
         raise ValueError(f"The answer {answers[right.index(None)]!r} does not begin with one of the letters {options}.")
@@ -216,7 +218,7 @@ def entailment_scores(
         ValueError: there are no items, other numbers of the two, or a relation that no option stands for.
         ImportError: scikit-learn is missing.
     """
-    _check(predictions, relations)
+    predictions, relations = _checked(predictions, relations)
     letters = "".join(options)
     chosen = [option_letter(text, letters) for text in predictions]
     published = [_published_option(text, letters) for text in predictions]
@@ -245,12 +247,15 @@ def _answer_scores(correct: Mapping[str, Sequence[bool]], unanswered: int) -> An
     )
 
 
-def _check(predictions: Sequence[str], answers: Sequence[object]) -> None:
-    if isinstance(predictions, str) or len(predictions) != len(answers) or not len(predictions):
-        raise ValueError(f"Got {len(predictions)} predictions and {len(answers)} answers; expected one for each item.")
-    for index, text in enumerate(predictions):
+def _checked(predictions: Any, answers: Any) -> tuple[list[str], list[Any]]:
+    """Both in one order, as lists; they may be dictionaries by item."""
+    said, right = by_clip(predictions=predictions, answers=answers).values()
+    if len(said) != len(right) or not said:
+        raise ValueError(f"Got {len(said)} predictions and {len(right)} answers; expected one for each item.")
+    for index, text in enumerate(said):
         if not isinstance(text, str):
             raise ValueError(f"Prediction {index} is {text!r}; expected a text, '' where there is none.")
+    return said, right
 
 
 __all__ = [

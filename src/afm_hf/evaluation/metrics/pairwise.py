@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...models.common.results_afm import AfmResult
+from .by_clip import by_clip
 
 CATEGORIES = ("HC", "HI", "HM", "MM")
 BLOCK = 250  # items of HC, HI and HM in AudioCaps-Eval and Clotho-Eval; the rest is MM
@@ -77,7 +78,10 @@ def pairwise_accuracy(
 
     ```
     """
-    kinds = official_categories(len(human)) if categories is None else list(categories)
+    given = {"first": first, "second": second, "human": human, "categories": categories}
+    lists = by_clip(**{name: entries for name, entries in given.items() if entries is not None})
+    first, second, human = lists["first"], lists["second"], lists["human"]
+    kinds = lists.get("categories", official_categories(len(human)))
     lengths = {"first": len(first), "second": len(second), "human": len(human), "categories": len(kinds)}
     if len(set(lengths.values())) > 1 or not kinds:
         raise ValueError(f"The lists have the lengths {lengths}; expected the same, and one item or more.")
