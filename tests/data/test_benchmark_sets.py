@@ -381,7 +381,7 @@ def test_sets_with_several_labels_a_clip_have_candidates(tmp_path):
     (tmp_path / "groundtruth_weak_label_evaluation_set.csv").write_text(f"{row}Train horn\n{row}Car\n")
     write_clip(tmp_path / "audio" / "Yabcdefghijk_0.000_10.000.wav")
     items, benchmark, _ = load_items("dcase17", str(tmp_path), "zero-shot")
-    assert labels_of(items, benchmark, str(tmp_path)) == ["car", "train horn"]
+    assert len(labels_of(items, benchmark, str(tmp_path))) == 17 and "2 of 17 labels occur" in benchmark.partial
     note = "bass_synthetic_068-049-025"
     write_clip(tmp_path / "nsynth-test" / "audio" / f"{note}.wav")
     (tmp_path / "nsynth-test" / "examples.json").write_text(json.dumps({note: {"qualities_str": ["dark", "bright"]}}))

@@ -67,7 +67,8 @@ def compare(
             build_task(task.value, items, benchmark, str(data_dir), model, device, **options)
             for model in (first, second)
         )
-        result = compare_tasks(one, other, items, output, dataset=dataset, overwrite=overwrite, draws=draws, seed=seed)
+        options = {"overwrite": overwrite, "draws": draws, "seed": seed, "partial": benchmark.partial}
+        result = compare_tasks(one, other, items, output, dataset=dataset, **options)
         if result is None:  # another process has it
             return
         typer.echo(_shown(result, output_format))
@@ -94,7 +95,9 @@ def _table(result: "Comparison") -> str:
         names = ["A", "B"]
     width = max(8, *map(len, names))
     left_out = f", {len(result.left_out)} left out" if result.left_out else ""
-    lines = [f"{result.task} on {result.dataset}: {result.count} clips that both could predict{left_out}"]
+    part = " (partial)" if result.partial else ""
+    lines = [f"{result.task} on {result.dataset}{part}: {result.count} clips that both could predict{left_out}"]
+    lines += [f"  Partial: {'; '.join(result.partial)}."] if result.partial else []
     lines.append(f"  {'':28s} {names[0]:>{width}s} {names[1]:>{width}s} {'A - B':>8s}  95 % interval       p")
     for name, row in result.metrics.items():
         line = f"  {name:28s} {row['first']:{width}.4f} {row['second']:{width}.4f} {row['difference']:+8.4f}"

@@ -81,6 +81,8 @@ def evaluate(
 ) -> None:
     """Evaluate a model on a benchmark and print its figures, the papers', and the difference.
 
+    Figures on a part of a benchmark (--limit, missing labels or clips, another split) are called partial, and no
+    figures of papers stand beside them. Labels that the benchmark does not have are refused.
     Stopped at any moment, the same command goes on. Clips that cannot be used are listed and in no figure; the exit
     code is then 1. With `torchrun --no-python --nproc_per_node 2 afm-hf evaluate ...` processes share the clips.
     """
@@ -91,7 +93,7 @@ def evaluate(
 
         check_folder(output, "the evaluation")
         items, benchmark, report = items_for(task.value, dataset, str(data_dir), split, limit)
-        if report.skipped:
+        if report.skipped or report.notes:
             typer.echo(str(report), err=True)
         options: dict[str, Any] = {"batch_size": batch_size, "num_workers": num_workers}
         options |= {"epochs": epochs, "learning_rate": learning_rate, "folder": output / "classifiers"}
@@ -101,7 +103,15 @@ def evaluate(
             options["similarity_model"] = similarity_model
         made = _task(task, items, benchmark, str(data_dir), model, template, device, options)
         result = run(
-            made, items, output, dataset=dataset, overwrite=overwrite, draws=draws, seed=seed, progress=not is_quiet()
+            made,
+            items,
+            output,
+            dataset=dataset,
+            overwrite=overwrite,
+            draws=draws,
+            seed=seed,
+            progress=not is_quiet(),
+            partial=benchmark.partial,
         )
         if result is None:  # another process has it
             return
@@ -141,8 +151,8 @@ def _shown(result: "EvaluationResult", output_format: OutputFormat) -> str:
 
 def _csv(result: "EvaluationResult") -> str:
     """A line for each figure: of what, how much, and its interval where it has one."""
-    columns = ["task", "dataset", "metric", "value", "low", "high", "clips", "left_out"]
-    counts = (result.count, len(result.failures))
+    columns = ["task", "dataset", "metric", "value", "low", "high", "clips", "left_out", "partial"]
+    counts = (result.count, len(result.failures), "; ".join(result.partial))
     rows = (
         [result.task, result.dataset, name, value, *(result.intervals.get(name) or ("", "")), *counts]
         for name, value in result.metrics.items()
@@ -152,10 +162,12 @@ def _csv(result: "EvaluationResult") -> str:
 
 def _table(result: "EvaluationResult") -> str:
     """Figures with their intervals, and the papers' figures of the same task and dataset."""
-    from ..evaluation.paper.reported import reported
+    from ..evaluation.paper.reported import partial_in_words, reported
 
     papers = reported(result)
-    lines = [f"{result.task} on {result.dataset}: {result.count} clips, {len(result.failures)} left out"]
+    part = " (partial)" if result.partial else ""
+    lines = [f"{result.task} on {result.dataset}{part}: {result.count} clips, {len(result.failures)} left out"]
+    lines += [f"  {partial_in_words(result)}"] if result.partial else []
     for name, value in result.metrics.items():
         interval = result.intervals.get(name)
         spread = f"  [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else ""

@@ -13,6 +13,22 @@ from .tables import TableRow, read_lines, read_rows
 ESC50 = "https://github.com/karolpiczak/ESC-50"
 URBANSOUND8K = "https://doi.org/10.5281/zenodo.1203745"
 FSD50K = "https://doi.org/10.5281/zenodo.4060432"
+# As they stand in prompts, in the order of their numbers.
+ESC50_LABELS = (
+    *("dog", "rooster", "pig", "cow", "frog", "cat", "hen", "insects", "sheep", "crow"),
+    *("rain", "sea waves", "crackling fire", "crickets", "chirping birds"),
+    *("water drops", "wind", "pouring water", "toilet flush", "thunderstorm"),
+    *("crying baby", "sneezing", "clapping", "breathing", "coughing"),
+    *("footsteps", "laughing", "brushing teeth", "snoring", "drinking sipping"),
+    *("door wood knock", "mouse click", "keyboard typing", "door wood creaks", "can opening"),
+    *("washing machine", "vacuum cleaner", "clock alarm", "clock tick", "glass breaking"),
+    *("helicopter", "chainsaw", "siren", "car horn", "engine"),
+    *("train", "church bells", "airplane", "fireworks", "hand saw"),
+)
+URBANSOUND8K_LABELS = (
+    *("air conditioner", "car horn", "children playing", "dog bark", "drilling"),
+    *("engine idling", "gun shot", "jackhammer", "siren", "street music"),
+)
 FSD50K_SPLITS = ("train", "val", "dev", "eval")
 
 

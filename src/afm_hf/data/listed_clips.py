@@ -20,6 +20,16 @@ SPEECH_COMMANDS = "http://download.tensorflow.org/data/speech_commands_v0.02.tar
 VOCALSOUND = "https://github.com/YuanGongND/vocalsound"
 NSYNTH_LABELS = ("instrument_family", "instrument_source", "pitch", "velocity", "qualities")
 KEYWORDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
+SPOKEN_WORDS = (
+    *KEYWORDS,
+    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"),
+    *("backward", "bed", "bird", "cat", "dog", "follow", "forward", "happy", "house", "learn"),
+    *("marvin", "sheila", "tree", "visual", "wow"),
+)
+TUT2017_LABELS = (
+    *("beach", "bus", "cafe or restaurant", "car", "city center", "forest path", "grocery store", "home"),
+    *("library", "metro station", "office", "park", "residential area", "train", "tram"),
+)
 VOCAL_SOUNDS = {
     **{"laughter": "laughter", "sigh": "sigh", "cough": "cough"},
     **{"throatclearing": "throat clearing", "sneeze": "sneeze", "sniff": "sniff"},

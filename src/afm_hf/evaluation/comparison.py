@@ -31,6 +31,7 @@ class Comparison(AfmResult):
             be had, the 95 % interval of the difference (`low`, `high`) and `p_value`, as of [`PairedBootstrap`].
         count (`int`): Clips that both predicted. Only these are in the figures.
         left_out (`dict[str, str]`): The others, and why.
+        partial (`list[str]`): Why the clips are a part of the dataset; empty for the whole.
     """
 
     task: str
@@ -40,6 +41,7 @@ class Comparison(AfmResult):
     metrics: dict[str, Drawn]
     count: int = 0
     left_out: dict[str, str] = field(default_factory=dict)
+    partial: list[str] = field(default_factory=list)
 
 
 def compare(
@@ -53,6 +55,7 @@ def compare(
     progress: bool = True,
     draws: int = 1000,
     seed: int = 0,
+    partial: Sequence[str] = (),
 ) -> Comparison | None:
     """
     Runs both, or goes on with what they have in `folder`, and compares them clip by clip.
@@ -61,7 +64,7 @@ def compare(
         first, second ([`Task`]): The same task with two models.
         items: What to predict.
         folder: Gets `first/`, `second/`, each as of [`run`], and `comparison.json`.
-        dataset, overwrite, progress, draws, seed: As of [`run`].
+        dataset, overwrite, progress, draws, seed, partial: As of [`run`].
 
     Returns:
         The comparison; `None` in all processes but the first.
@@ -90,6 +93,7 @@ def compare(
         metrics=paired_figures(first, second, records[0], records[1], draws=draws, seed=seed),
         count=len(records[0]),
         left_out=left_out,
+        partial=list(partial),
         settings={FIRST: first.settings, SECOND: second.settings, "bootstrap_draws": draws, "seed": seed},
     )
     write_text(Path(folder) / COMPARISON, comparison.to_json(indent=1) + "\n", "the comparison", AGAIN)

@@ -15,6 +15,7 @@ from ..models.common.results_afm import AfmResult
 from ..models.common.writing_afm import AGAIN, JsonLines, check_folder, read_json_lines, write_text
 from .bootstrap import bootstrap_interval, count_of
 from .digests import items_digest, weights_digest
+from .partial import lacking_predictions
 from .task import Failure, Item, Record, Task
 
 PREDICTIONS, SETTINGS, RESULT = "predictions", "settings.json", "result.json"
@@ -32,6 +33,7 @@ class EvaluationResult(AfmResult):
         count (`int`): Items that were predicted.
         failures (`dict[str, str]`): Items that could not be, and why. They are in no figure.
         details (`dict[str, Any]`): What else the task tells, as a confusion matrix.
+        partial (`list[str]`): Why the figures are of a part of the dataset; they are of the whole where it is empty.
     """
 
     task: str
@@ -41,6 +43,7 @@ class EvaluationResult(AfmResult):
     count: int = 0
     failures: dict[str, str] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
+    partial: list[str] = field(default_factory=list)
 
 
 def run(
@@ -53,6 +56,7 @@ def run(
     progress: bool = True,
     draws: int = 1000,
     seed: int = 0,
+    partial: Sequence[str] = (),
 ) -> EvaluationResult | None:
     """
     Predicts what is not predicted yet, and scores everything.
@@ -70,6 +74,7 @@ def run(
         progress (`bool`): Show a bar.
         draws (`int`): Of the bootstrap; 0 leaves out the intervals.
         seed (`int`): Of the bootstrap.
+        partial: Why the items are not the whole dataset, as [`load_items`] has it in `benchmark.partial`.
 
     Returns:
         The result; `None` in all processes but the first.
@@ -94,7 +99,8 @@ def run(
     _wait(processes)
     if rank:
         return None
-    result = score(task, items, read_predictions(work), dataset=dataset, draws=draws, seed=seed)
+    found = read_predictions(work)
+    result = score(task, items, found, dataset=dataset, draws=draws, seed=seed, partial=partial)
     write_result(result, work)
     return result
 
@@ -112,6 +118,7 @@ def score(
     dataset: str = "",
     draws: int = 1000,
     seed: int = 0,
+    partial: Sequence[str] = (),
 ) -> EvaluationResult:
     """
     The figures of predictions that are there already; see [`run`].
@@ -137,6 +144,7 @@ def score(
         count=len(records),
         failures=failures,
         details=task.details(records),
+        partial=[*partial, *lacking_predictions(len(records), len(failures))],
         settings={**task.settings, "bootstrap_draws": draws, "seed": seed},
     )
 

@@ -1,12 +1,13 @@
 """All tasks by name: which items they take, which pipeline and bundled model they are done with."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .. import data
 from ..hub.loading import check_model
 from .datasets import Benchmark, labels_of, load_items
+from .partial import lacking_clips
 from .task import Item, Task
 from .tasks.adaptation import AdaptationTask
 from .tasks.answers import CaptionTask, DifferenceTask, QuestionTask
@@ -116,6 +117,8 @@ def items_for(
         training: list[Item] = []
         if benchmark.train_split:
             training, _, more = load_items(dataset, data_dir, task, benchmark.train_split, limit)
+            said = tuple(f"of those to learn from, {reason}" for reason in lacking_clips(more))
+            benchmark = replace(benchmark, partial=benchmark.partial + said)
             training = usable(training, task, more)
             report.join(more)
         items = with_folds(items, training)

@@ -42,6 +42,8 @@ def reported(result: EvaluationResult) -> dict[str, list[PaperDifference]]:
     """
     What the papers report for the same task, dataset and metric, with the difference; released forms of systems alone.
 
+    Nothing for a result on a part of the dataset, which is another task.
+
     Args:
         result: Of [`run`]; its dataset may be one that no paper has.
 
@@ -49,7 +51,7 @@ def reported(result: EvaluationResult) -> dict[str, list[PaperDifference]]:
         Of each metric that is reported, the figures.
     """
     benchmark = BENCHMARKS.get(result.dataset)
-    if benchmark is None or not benchmark.paper:
+    if benchmark is None or not benchmark.paper or result.partial:
         return {}
     found = {}
     for name, value in result.metrics.items():
@@ -59,3 +61,14 @@ def reported(result: EvaluationResult) -> dict[str, list[PaperDifference]]:
         if rows and math.isfinite(value):
             found[name] = [difference(value, row) for row in rows]
     return found
+
+
+def partial_in_words(result: EvaluationResult) -> str:
+    """Why the figures are of a part of the dataset, for people; nothing if they are of the whole."""
+    if not result.partial:
+        return ""
+    benchmark = BENCHMARKS.get(result.dataset)
+    papers = (
+        " The papers' figures are of the whole, and do not stand beside these." if benchmark and benchmark.paper else ""
+    )
+    return f"Partial: {'; '.join(map(str, result.partial))}.{papers}"

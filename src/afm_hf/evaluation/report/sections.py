@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from ..paper.reported import reported
+from ..paper.reported import partial_in_words, reported
 from ..runner import RESULT, EvaluationResult
 from .blocks import Block, Code, Fold, Heading, Plot, Table, Text
 from .plots import Bar, bars, curve, heatmap
@@ -18,6 +18,8 @@ def section(result: EvaluationResult, number: int) -> list[Block]:
     details = result.details
     blocks: list[Block] = [Heading(f"{result.task}" + (f" on {result.dataset}" if result.dataset else ""))]
     blocks.append(Text(f"Model {model_name(result)}; {many(result.count, 'item')}."))
+    if result.partial:
+        blocks.append(Text(partial_in_words(result)))
     if details.get("note"):
         blocks.append(Text(str(details["note"])))
     blocks += [_metrics(result), *_groups(details), *_class_plots(details, f"{number}-{_slug(result.task)}")]

@@ -114,9 +114,9 @@ def _read(file: Path) -> EvaluationResult:
         result = EvaluationResult(**content)
     except (UnicodeDecodeError, json.JSONDecodeError, TypeError) as error:
         raise ValueError(f"{file} is no result of an evaluation: {error}") from None
-    shapes = (("metrics", dict), ("intervals", dict), ("failures", dict), ("details", dict), ("settings", dict))
-    for name, kind in shapes:
-        if not isinstance(content.get(name, {}), kind):
+    shapes = {"metrics": dict, "intervals": dict, "failures": dict, "details": dict, "settings": dict, "partial": list}
+    for name, kind in shapes.items():
+        if not isinstance(content.get(name, kind()), kind):
             raise ValueError(f"{file} is no result of an evaluation: {name!r} is no {kind.__name__}.")
     if not result.metrics or not all(map(is_number, result.metrics.values())):
         raise ValueError(f"{file} holds no metrics, or one that is no number.")
@@ -151,7 +151,8 @@ def _overview(results: Sequence[EvaluationResult]) -> Table:
     for result in results:
         name = main_metric(result)
         others = [number_text(baselines_of(result).get(each, {}).get(name)) for each in baselines]
-        row = [result.task, *([result.dataset] if several else []), model_name(result), name]
+        task = f"{result.task} (partial)" if result.partial else result.task
+        row = [task, *([result.dataset] if several else []), model_name(result), name]
         row += [number_text(result.metrics[name]), interval_text(result, name), *others, str(result.count)]
         if with_paper:
             row.append(paper_text(result, name) or "–")

@@ -93,7 +93,9 @@ def run_suite(
     # one row a clip; its name instead of its line, so that examples and failures can be read
     rows = {os.path.relpath(item.audio, where): item for item in reversed(items)}
     clips = labelled([Item(clip, item.audio, item.truth) for clip, item in reversed(rows.items())])
-    found = SuiteResult([], clips=len(clips), sounds=name, left_out=str(report) if report.skipped else "")
+    found = SuiteResult(
+        [], clips=len(clips), sounds=name, left_out=str(report) if report.skipped or report.notes else ""
+    )
     options: dict[str, Any] = {"overwrite": overwrite, "progress": progress, "draws": draws, "seed": seed}
     for each in chosen:
         entry = SUITE[each]
