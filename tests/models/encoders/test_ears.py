@@ -67,6 +67,18 @@ def test_embeddings_are_put_one_after_the_other():
     torch.testing.assert_close(model(together[1:]).pooler_output, outputs.pooler_output[1:])
 
 
+@torch.no_grad()
+def test_embeddings_are_standardised_by_those_of_the_training_clips(tmp_path):
+    model = AfmEarsModel(both()).eval()
+    clips = features(front_end(), *(noise(2, seed) for seed in range(4)))
+    plain = model(clips).pooler_output
+    model.standardize(plain)
+    torch.testing.assert_close(model(clips).pooler_output, (plain - plain.mean(0)) / plain.std(0).clamp(min=1e-6))
+    model.save_pretrained(tmp_path)
+    again = AutoModel.from_pretrained(tmp_path).eval()
+    assert torch.equal(again.mean, model.mean) and torch.equal(again.std, model.std)
+
+
 def clap(encoder):
     torch.manual_seed(0)
     text = BertConfig(vocab_size=300, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)

