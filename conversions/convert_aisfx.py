@@ -1,7 +1,6 @@
 """Converts the encoder of aiSFX, trained on libraries of sound effects, into a folder for `from_pretrained`.
 
 Example:
-    pip download --no-deps aisfx==0.1.2
     python conversions/convert_aisfx.py --checkpoint aisfx-0.1.2-py2.py3-none-any.whl --output aisfx
 """
 

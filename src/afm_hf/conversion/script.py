@@ -5,17 +5,18 @@ import importlib
 import sys
 
 
-def conversion_parser(description: str, tokenizer: str) -> argparse.ArgumentParser:
+def conversion_parser(description: str, tokenizer: str | None = None) -> argparse.ArgumentParser:
     """
     The options that every script has.
 
     Args:
         description (`str`): The script's docstring.
-        tokenizer (`str`): Whose tokenizer is needed.
+        tokenizer (`str`, *optional*): Whose tokenizer is needed; none if not given.
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoint", required=True, metavar="FILE", help="the official file")
-    parser.add_argument("--tokenizer", required=True, help=f"folder or Hub id of {tokenizer}")
+    if tokenizer:
+        parser.add_argument("--tokenizer", required=True, help=f"folder or Hub id of {tokenizer}")
     parser.add_argument("--output", required=True, metavar="FOLDER", help="the folder to write")
     return parser
 

