@@ -1,7 +1,6 @@
 """Small files of the layouts that YAMNet and aiSFX come in: a TensorFlow SavedModel's variables, a wheel, a pickle."""
 
 import io
-import os
 import struct
 import zipfile
 from pathlib import Path

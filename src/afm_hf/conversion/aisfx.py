@@ -70,7 +70,7 @@ def read_weights(file: Path) -> StateDict:
             held = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:
         raise ConversionError(
-            f"{file.name} could not be read as a checkpoint of plain tensors and numbers; it is damaged or another file."
+            f"{file.name} could not be read as a checkpoint of plain tensors and numbers: damaged, or another file."
         ) from error
     weights = held[0] if isinstance(held, tuple | list) and held else held
     if not isinstance(weights, dict) or not all(isinstance(value, torch.Tensor) for value in weights.values()):
@@ -107,10 +107,10 @@ tags: [audio, sound-effects, afm-hf]
 
 # aiSFX's encoder
 
-The embedding network of aiSFX ({parameters / 1e6:.2f} M parameters), trained on professional libraries of sound
-effects: Ma and Lerch, "Representation Learning for the Automatic Indexing of Sound Effects Libraries" (ISMIR 2022).
-(c) 2022 Alison B. Ma and Alexander Lerch, CC BY 4.0; converted from the package `aisfx`, unchanged but for the names of the
-weights. `conversion.json` says where every official weight went.
+The embedding network of aiSFX ({parameters / 1e6:.2f} M parameters), trained on libraries of sound effects: Ma and
+Lerch, "Representation Learning for the Automatic Indexing of Sound Effects Libraries" (ISMIR 2022). (c) 2022 Alison B.
+Ma and Alexander Lerch, CC BY 4.0; converted from the package `aisfx`, unchanged but for the names of the weights.
+`conversion.json` says where every official weight went.
 
 ```python
 import torch
