@@ -2,13 +2,15 @@
 
     python scripts/release_check.py            # or `make release-check`; some minutes, needs the package index
 
-It builds both files, looks into them, makes the wheel again from the sdist and compares, installs the wheel into an
-environment of its own and uses it from an empty folder, and measures the import.
+It builds both files, looks into them, makes the wheel again from the sdist and compares, installs the wheel (and no
+extras) into an environment of its own, uses it from an empty folder, runs every Python block of the README there and
+compares with what the README shows, and measures the import.
 """
 
 import hashlib
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -20,6 +22,10 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+
+from shown_output import check_shown  # noqa: E402 - it lies with the tests
+
 NEEDED = (
     "afm_hf/py.typed",
     "afm_hf/__init__.pyi",
@@ -41,6 +47,19 @@ clip = str(afm_hf.bundled_audio()[4])
 print(pipeline("zero-shot-audio-classification")(clip, candidate_labels=["cow mooing", "rain"])[0])
 print(pipeline("audio-captioning")(clip))
 """
+# The folder of sounds that the README's readers have.
+MY_SOUNDS = """
+import afm_hf, csv, pathlib, shutil
+folder = pathlib.Path("my-sounds")
+folder.mkdir()
+with (folder / "metadata.csv").open("w", newline="") as file:
+    table = csv.writer(file)
+    table.writerow(["file_name", "caption"])
+    for clip in afm_hf.bundled_audio():
+        shutil.copy(clip, folder)
+        table.writerow([clip.name, clip.stem.replace("_", " ")])
+"""
+README_BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```)?", re.M | re.S)
 
 
 def say(what: str) -> None:
@@ -96,6 +115,19 @@ def import_cost(python: Path, folder: Path) -> float:
     return 1000 * statistics.median(float(run(python, "-c", program, folder=folder)) for _ in range(RUNS))
 
 
+def check_readme(python: Path, folder: Path) -> None:
+    """Runs the README's Python blocks as a reader does who has installed nothing else."""
+    run(python, "-c", MY_SOUNDS, folder=folder)
+    for number, (block, shown) in enumerate(README_BLOCK.findall((ROOT / "README.md").read_text(encoding="utf-8"))):
+        if "push_to_hub" in block or "push_with_code" in block:
+            print(f"block {number}: left out, it needs a Hub (tests/test_documents.py has one on this machine)")
+            continue
+        began = time.perf_counter()
+        check_shown(shown, run(python, "-c", block, folder=folder))
+        what = "prints what is shown" if shown else "runs"
+        print(f"block {number} {what}, {time.perf_counter() - began:.0f} s")
+
+
 def main() -> None:
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as scratch:
@@ -131,6 +163,9 @@ def main() -> None:
         print(run(command, "ask", clips[4], "--question", "what is the sound?", folder=empty).strip())
         run(command, "models", folder=empty)
         print(run(python, "-c", USE, folder=empty).strip())
+
+        say("the README")
+        check_readme(python, empty)
 
         say("the cost of the import")
         cost = import_cost(python, empty)
