@@ -143,6 +143,11 @@ TAKERS = {
 }
 
 
+def test_a_rate_in_a_table_of_text_is_a_number_and_other_words_are_none():
+    assert audio_samples.rate_of({"audio": "a.wav", "samplerate": " 32000"}, "a row", is_row=True) == 32000
+    assert audio_samples.rate_of({"audio": "a.wav", "sr": "", "fs": "shared"}, "a row", is_row=True) is None
+
+
 @pytest.mark.parametrize("form", BARE.values(), ids=BARE)
 @pytest.mark.parametrize("taker", TAKERS.values(), ids=TAKERS)
 def test_samples_without_a_rate_warn_in_every_form(form, taker, told):

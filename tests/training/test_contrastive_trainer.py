@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from tiny_models import clap_2022_config, clap_config
-from tiny_training import make_trainer
+from tiny_training import PAIRS, make_trainer
 from transformers import Trainer
 from transformers.trainer_utils import EvalPrediction
 
@@ -123,6 +123,46 @@ def test_recalls_are_right_and_ties_do_not_help():
     shifted = retrieval_metrics(EvalPrediction((audio, np.roll(audio, 1, axis=0)), None))
     assert shifted["audio_to_text_recall@1"] == 0.0
     assert set(retrieval_metrics(EvalPrediction((np.ones((6, 2)), np.ones((6, 2))), None)).values()) == {0.0}
+
+
+def test_a_caption_of_several_clips_is_right_for_each(tmp_path):
+    """Label folders have few captions for many clips; padding and the batch must not make them differ."""
+    rows = [{**pair, "caption": ["rain", "a dog that barks"][index % 2]} for index, pair in enumerate(PAIRS)]
+    trainer = make_trainer(tmp_path, per_device_eval_batch_size=3)
+    prediction = trainer.predict(rows)
+    ids = prediction.label_ids
+    assert ids.dtype == np.int64 and len(set(ids[::2])) == len(set(ids[1::2])) == 1 and ids[0] != ids[1]
+    ears = np.eye(2, dtype="float32")[np.arange(10) % 2]
+    assert set(retrieval_metrics(EvalPrediction((ears, ears), ids)).values()) == {1.0}
+    assert set(retrieval_metrics(EvalPrediction((ears, ears[:, ::-1].copy()), ids)).values()) != {1.0}
+
+
+def test_plain_trainer_and_ours_say_the_same_of_the_same_embeddings(tmp_path):
+    rng = np.random.default_rng(0)
+    audio, text = (rng.normal(size=(8, 4)) for _ in range(2))
+    text[5] = text[2] * (1 + 1e-7)  # the same caption in another batch
+    ids = np.array([0, 1, 2, 3, 4, 2, 6, 7])
+    ours = retrieval_metrics(EvalPrediction((audio, text), ids))
+    assert ours == retrieval_metrics(EvalPrediction((audio, text), np.zeros(8)))  # as before, ids are not known
+    for labels in ((), np.zeros((8, 3), dtype=int)):  # without labels, or with `label_names=["input_ids"]`
+        assert retrieval_metrics(EvalPrediction((text, audio), labels)) == ours
+    assert ours["audio_to_text_recall@1"] != ours["text_to_audio_recall@1"], "the directions must not be mixed up"
+
+
+def test_the_stock_trainer_with_our_metrics(tmp_path):
+    ours = make_trainer(tmp_path, per_device_eval_batch_size=4)
+    arguments = {"data_collator": ours.data_collator, "eval_dataset": PAIRS, "compute_metrics": retrieval_metrics}
+    stock = Trainer(ours.model, ours.args, **arguments)
+    expected, found = ours.evaluate(), stock.evaluate()
+    for name in expected:
+        if "recall" in name or name == "eval_loss":
+            assert found[name] == pytest.approx(expected[name], abs=1e-5), name
+
+
+@pytest.mark.parametrize("predictions", [np.eye(3), (np.eye(3),), (np.eye(3), np.eye(3)[:2]), (np.eye(3),) * 4])
+def test_predictions_that_are_no_two_embeddings_are_refused(predictions):
+    with pytest.raises(ValueError, match=r"two matrices of one shape \(pairs, dim\)"):
+        retrieval_metrics(EvalPrediction(predictions, None))
 
 
 def test_chunks_below_one_are_refused(tmp_path):

@@ -47,6 +47,8 @@ def rate_of(fields: Mapping[Any, Any], label: str, is_row: bool = False) -> int 
     """
     names = _RATE_NAMES if is_row else _RATE_NAMES | {"rate"}
     given = {key: value for key, value in fields.items() if value is not None and _plain(key) in names}
+    if is_row:  # tables of text have words for numbers; a column of other words is about something else
+        given = {key: int(v) if isinstance(v, str) else v for key, v in given.items() if _is_number(v)}
     rates = {key: check_rate(value, label, f"its {key!r}") for key, value in given.items()}
     if len(set(rates.values())) > 1:
         told = " and ".join(f"{rate} Hz under {key!r}" for key, rate in rates.items())
@@ -58,6 +60,10 @@ def rate_of(fields: Mapping[Any, Any], label: str, is_row: bool = False) -> int 
             hint = f"If this is the rate of the samples in Hz, call it {RATE_KEY!r}."
             raise AudioDecodeError(label, f"has samples without {RATE_KEY!r}, but with {key!r} = {value}", hint)
     return None
+
+
+def _is_number(value: Any) -> bool:
+    return not isinstance(value, str) or value.strip().isdecimal()
 
 
 def own_rate(source: Any, label: str) -> int | None:

@@ -218,8 +218,8 @@ class ExportedClap(PreTrainedModel):
         **kwargs: Any,
     ) -> BaseModelOutputWithPooling:
         """As [`ClapAfmModel.get_audio_features`], with `pooler_output` alone."""
-        features, rows = flatten_windows(input_features, input_features_mask)
-        embeddings = average_windows(self._in_batches(self._audio, {"input_features": features.float()}), rows)
+        features, owners = flatten_windows(input_features, input_features_mask)
+        embeddings = average_windows(self._in_batches(self._audio, {"input_features": features.float()}), owners)
         return BaseModelOutputWithPooling(pooler_output=F.normalize(embeddings, dim=-1) if normalize else embeddings)
 
     def get_text_features(

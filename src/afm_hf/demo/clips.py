@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..audio.audio_loading import AudioDecodeError, load_audio
+from ..audio.audio_windows import SILENCE
 from ..hub.bundled import bundled_audio
-from ..models.common.feature_extraction_afm import SILENCE
 
 MOST_CLIPS = 16
 EXAMPLES = ("cow_mooing", "bell_ringing", "rain", "birds_singing", "snare_drum", "applause")

@@ -4,8 +4,8 @@ PAM: how good a recording sounds, without a reference.
 Deshmukh et al., "PAM: Prompting Audio-Language Models for Audio Quality Assessment" (Interspeech 2024, arXiv
 2402.00282), as released in soham97/PAM: CLAP 2023 compares the audio with two opposite prompts, and the score is the
 probability of the first. Long audio is scored in segments of the clip length, the last one aligned to the end, and
-their mean is the score of the file. Differences to the released code: channels are averaged (`channels="concat"` of the
-feature extractor puts them one after the other), batches.
+their mean is the score of the file. Differences to the released code: segments in which nothing is heard are left out,
+channels are averaged (`channels="concat"` of the feature extractor puts them one after the other), batches.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ from .pipeline_audio_inputs import as_inputs
 from .pipeline_zero_shot_audio_classification import ZeroShotAudioClassificationPipeline
 
 PROMPTS = ("the sound is clear and clean.", "the sound is noisy and with artifacts.")
-SEGMENTS = {"all": "windows", "first": "first"}
+SEGMENTS = {"all": "segments", "first": "first"}
 SEGMENTS_PER_FORWARD = 64  # an hour of audio has hundreds of segments: its memory stays that of these
 
 Pair = tuple[str, str]
@@ -36,7 +36,8 @@ class AudioQuality(AfmResult):
 
     Args:
         score (`float`): Probability of the good prompt, 0 to 1: the mean over the segments.
-        segment_scores (`list[float]`): That of each segment, in order; the last segment ends with the clip.
+        segment_scores (`list[float]`):
+            That of each segment in which something is heard, in order; the last segment ends with the clip.
     """
 
     score: float

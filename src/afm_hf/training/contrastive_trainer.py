@@ -1,8 +1,10 @@
 """`Trainer` for CLAP: loss over all processes, batches larger than memory, a bounded temperature, retrieval figures."""
 
+import hashlib
 import math
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -42,15 +44,54 @@ class LogitScaleClamp(TrainerCallback):
 
 def retrieval_metrics(prediction: EvalPrediction) -> dict[str, float]:
     """
-    Recall at 1 and 5 in both directions over the whole held-out set, for `compute_metrics` of [`ContrastiveTrainer`].
+    Recall at 1 and 5 in both directions over the whole held-out set, for `compute_metrics`.
 
-    The text at the place of an audio counts as its only right one; a text that scores as high as the right one counts
+    A caption that several clips have is right for all of them. [`ContrastiveTrainer`] says which captions are the same;
+    with plain `Trainer` (whose predictions are `(text_embeds, audio_embeds)`, the order of the model's output) those
+    are taken to be whose embeddings are equal, unless all are. A wrong text that scores as high as a right one counts
     as ahead of it.
+
+    Raises:
+        ValueError: if the predictions are not two matrices of one shape.
     """
-    audio, text = (torch.as_tensor(part).float() for part in prediction.predictions)
+    audio, text = _embeddings(prediction)
     similarity = (audio @ text.t()).nan_to_num(nan=-math.inf)  # embeddings that are no numbers find nothing
-    scores = retrieval_scores(similarity.numpy())
+    labels = prediction.label_ids
+    known = isinstance(labels, np.ndarray) and labels.shape == (len(text),) and labels.dtype.kind in "iu"
+    scores = retrieval_scores(similarity.numpy(), texts=labels.tolist() if known else _equal_rows(text))
     return {f"{name}_recall@{k}": scores[name][f"recall@{k}"] for name in DIRECTIONS for k in (1, 5)}
+
+
+def _embeddings(prediction: EvalPrediction) -> tuple[torch.Tensor, torch.Tensor]:
+    """Those of audio and of text."""
+    given = prediction.predictions
+    parts = [torch.as_tensor(part).float() for part in given] if isinstance(given, tuple | list) else []
+    if len(parts) != 2 or parts[0].ndim != 2 or parts[0].shape != parts[1].shape:
+        shapes = [tuple(part.shape) for part in parts] or type(given).__name__
+        raise ValueError(
+            "Retrieval needs the embeddings of audio and text, two matrices of one shape (pairs, dim), but the "
+            f"predictions are {shapes}."
+        )
+    # Plain `Trainer` has no labels, `()`, or such as `label_names=["input_ids"]` asks it for, and the model's order.
+    labels = prediction.label_ids
+    from_trainer = isinstance(labels, tuple) or getattr(labels, "ndim", 1) == 2
+    return (parts[1], parts[0]) if from_trainer else (parts[0], parts[1])
+
+
+def _equal_rows(text: torch.Tensor) -> list[int]:
+    """A number for each text, the same where embeddings are. All equal are no captions, but a model that collapsed."""
+    unit = nn.functional.normalize(text.double(), dim=-1)
+    close = (unit @ unit.t() > 1 - 1e-6).fill_diagonal_(True)  # other batches differ in the last bits
+    first = close.int().argmax(dim=1).tolist()
+    return list(range(len(text))) if len(set(first)) == 1 else first
+
+
+def caption_ids(input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None) -> torch.Tensor:
+    """A number for each text `(texts,)`, int64, the same for the same tokens, however they are padded."""
+    mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+    rows = [ids[kept.bool()].cpu().numpy().astype(np.int64) for ids, kept in zip(input_ids, mask, strict=True)]
+    digests = [hashlib.sha256(row.tobytes()).digest()[:8] for row in rows]
+    return torch.tensor([int.from_bytes(digest, "big") >> 1 for digest in digests], device=input_ids.device)
 
 
 class ContrastiveTrainer(Trainer):
@@ -58,7 +99,8 @@ class ContrastiveTrainer(Trainer):
     `Trainer` whose loss takes the pairs of all processes as negatives.
 
     With one process and without chunks it computes what `Trainer` itself does with [`ClapAfmModel`]. Evaluation gives
-    `compute_metrics` the L2-normalised embeddings of the held-out pairs, `(audio_embeds, text_embeds)`. The loss of a
+    `compute_metrics` the L2-normalised embeddings of the held-out pairs, `(audio_embeds, text_embeds)`, and as
+    `label_ids` a number for each caption, the same for the same words. The loss of a
     batch that is shorter than the others is lower, as it has fewer negatives; `dataloader_drop_last=True` leaves such
     batches out, in evaluation too.
 
@@ -136,14 +178,16 @@ class ContrastiveTrainer(Trainer):
         prediction_loss_only: bool,
         ignore_keys: list[str] | None = None,
     ) -> tuple[Any, Any, Any]:
-        """Loss, the two embeddings, and a label for every pair, without which `Trainer` would compute no metrics."""
+        """Loss, the two embeddings, and a number for the caption of every pair."""
         inputs = self._prepare_inputs(inputs)
         with torch.no_grad(), self.compute_loss_context_manager():
             loss, outputs = self.compute_loss(model, inputs, return_outputs=True)
         if prediction_loss_only:
             return loss.detach(), None, None
         embeddings = tuple(outputs[name].detach() for name in EMBEDDINGS)
-        return loss.detach(), embeddings, torch.zeros(len(embeddings[0]), device=loss.device)
+        if "input_ids" in inputs:
+            return loss.detach(), embeddings, caption_ids(inputs["input_ids"], inputs.get("attention_mask"))
+        return loss.detach(), embeddings, torch.zeros(len(embeddings[0]), device=loss.device)  # some, or no metrics
 
 
 __all__ = ["ContrastiveTrainer", "LogitScaleClamp", "retrieval_metrics"]

@@ -77,6 +77,30 @@ def test_ties_go_to_the_wrong_ones():
     assert set(retrieval_scores(np.zeros((12, 12))).text_to_audio.values()) == {0.0}
 
 
+def test_a_caption_of_several_clips_is_right_for_all_of_them():
+    similarity = np.eye(3)[[0, 0, 0, 1, 2]] @ np.eye(3)[:, [0, 0, 0, 1, 2]]  # three clips of rain, one of each other
+    apart = retrieval_scores(similarity)
+    assert apart.audio_to_text["recall@1"] == pytest.approx(2 / 5) and apart.shared == 0
+    result = retrieval_scores(similarity, texts=["rain", "rain", "rain", "a dog", "wind"])
+    assert result.shared == 3 and result.captions == 5
+    assert set(result.audio_to_text.values()) == set(result.text_to_audio.values()) == {1.0}
+    # A clip of rain before the dog: rank 2 for it, and no effect of the copies of rain among themselves.
+    similarity[0, 3], similarity[0, :3] = 1.0, 0.9
+    result = retrieval_scores(similarity, texts=["rain", "rain", "rain", "a dog", "wind"])
+    assert result.audio_to_text_ranks.tolist() == [2, 1, 1, 1, 1]
+    assert result.audio_to_text_precisions[0] == pytest.approx((1 / 2 + 2 / 3 + 3 / 4) / 3)
+    assert result.text_to_audio_ranks.tolist() == [1, 1, 1, 2, 1]
+
+
+def test_shared_captions_beside_captions_of_ones_own():
+    owner, texts = [0, 0, 1, 1], ["rain", "drops", "rain", "a gutter"]
+    result = retrieval_scores([[0.1, 0.5, 0.9, 0.2], [0.8, 0.3, 0.7, 0.6]], owner, texts)
+    assert result.audio_to_text_ranks.tolist() == [1, 1], "clip 0 finds its caption in the copy of clip 1"
+    assert result.text_to_audio_ranks.tolist() == [1, 1, 1, 1] and result.shared == 2
+    with pytest.raises(ValueError, match="texts of 2 captions; expected one for each of 4"):
+        retrieval_scores(np.zeros((2, 4)), owner, ["a", "b"])
+
+
 def test_tables_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match=r"shape \(2, 2\)"):
         retrieval_scores([[1.0, float("nan")], [0.0, 1.0]])

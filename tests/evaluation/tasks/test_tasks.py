@@ -91,6 +91,18 @@ def test_retrieval_resamples_clips_with_all_their_captions():
     for name, value in figures.items():
         found = bootstrap_interval(values[name], resamples=200)
         assert found.value == pytest.approx(value) and found.count == 30 and found.low < value < found.high, name
+    assert task.details(records) == {"captions": 90, "captions that several clips share": 0}
+
+
+def test_retrieval_counts_a_caption_of_several_clips_as_right_for_each():
+    """Labels as captions: without it a perfect model would be right for no clip."""
+    task, records = RetrievalTask(None), []
+    for clip in range(12):
+        caption, vector = f"sound {clip % 3}", np.eye(3)[clip % 3]
+        task._texts[caption] = vector
+        records.append(Record(Item(str(clip), "a.wav", {"captions": [caption]}), {"embedding": vector.tolist()}))
+    assert set(task.score(records).values()) == {1.0}
+    assert task.details(records)["captions that several clips share"] == 12
 
 
 def test_captions_are_scored_against_references(items, tmp_path):

@@ -75,10 +75,15 @@ def test_trainer_trains_saves_and_resumes_to_the_same_weights(task, processor, t
         assert torch.equal(value, again.model.state_dict()[name]), name
 
 
-def test_trainer_gathers_the_embeddings_and_not_the_towers(processor, tmp_path):
-    run = trainer(fresh(ClapAfmModel), contrastive(processor), tmp_path, processor, per_device_eval_batch_size=4)
-    predictions = run.predict(PAIRS[:8]).predictions
-    assert [part.shape for part in predictions] == [(8, 4), (8, 4), (8, 12), (8, 12)]
+def test_trainer_gathers_embeddings_of_the_whole_set_neither_towers_nor_logits_of_single_batches(processor, tmp_path):
+    run = trainer(fresh(ClapAfmModel), contrastive(processor), tmp_path, processor, per_device_eval_batch_size=3)
+    text, audio = run.predict(PAIRS[:8]).predictions
+    inputs = processor(text=[PAIRS[7][1]], audio=[PAIRS[7][0]], sampling_rate=RATE, return_tensors="pt")
+    with torch.no_grad():
+        expected = run.model.eval()(**inputs)
+    assert text.shape == audio.shape == (8, 12)
+    torch.testing.assert_close(torch.tensor(text[7:]), expected.text_embeds, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(torch.tensor(audio[7:]), expected.audio_embeds, atol=1e-5, rtol=1e-4)
 
 
 def test_trainer_with_gradient_checkpointing_and_bf16(processor, tmp_path):

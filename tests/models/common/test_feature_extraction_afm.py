@@ -11,13 +11,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from tiny_models import RATE, clap_parts, tone
+from tiny_models import CLIP_S, RATE, clap_parts, tone
 from torch.utils.data import DataLoader
 from transformers import AutoFeatureExtractor
 from transformers.audio_utils import mel_filter_bank, spectrogram, window_function
 
 from afm_hf import AfmFeatureExtractor, AudioDecodeError, ClapAfmFeatureExtractor
 from afm_hf.audio.log_mel import log_mel
+from afm_hf.models.common import feature_extraction_afm
 
 
 def micro(**kwargs):
@@ -205,8 +206,6 @@ def test_only_the_head_of_a_file_is_decoded_where_only_the_head_is_used(tmp_path
     path = tmp_path / "long.wav"
     soundfile.write(path, tone(300, 60), RATE)
     asked = []
-    from afm_hf.models.common import feature_extraction_afm
-
     original = feature_extraction_afm.load_audio
 
     def load(*args, **kwargs):
@@ -355,12 +354,69 @@ def test_silence_is_an_error_where_nothing_is_heard():
     late = np.concatenate([silence, sound])
     with pytest.raises(AudioDecodeError, match="'first'"):
         small()(late, sampling_rate=RATE)
-    assert small()([late], sampling_rate=RATE, truncation="windows")["input_features"].shape[1] > 1
+    heard = small()([late], sampling_rate=RATE, truncation="windows")["input_features"]
+    np.testing.assert_array_equal(heard[:, 0], small()(sound, sampling_rate=RATE)["input_features"])
     with pytest.raises(AudioDecodeError, match="it is silent"):
         small()([silence], sampling_rate=RATE, truncation="windows")
     allowed = small(allow_silence=True)
     assert (allowed(silence, sampling_rate=RATE)["input_features"] == -100).all()
+    whole = allowed([late], sampling_rate=RATE, truncation="windows")
+    assert whole["input_features"].shape[1] == 9 and (whole["input_features_mask"] == 1).all()
+    assert (small()(silence, sampling_rate=RATE, allow_silence=True)["input_features"] == -100).all()
     assert AfmFeatureExtractor.from_dict(allowed.to_dict()).allow_silence
+
+
+@pytest.mark.parametrize("truncation", ["first", "center", "windows", "segments"])
+def test_noise_of_the_last_bit_is_silence(truncation):
+    noise = np.random.default_rng(0).integers(-1, 2, 4 * RATE).astype(np.int16)
+    assert np.abs(noise).max() / 2**15 == pytest.approx(3e-5, abs=1e-6)
+    for clip in (noise, noise.astype(np.float32) / 2**15):
+        with pytest.raises(AudioDecodeError, match=r"silent \(no sample reaches 0.0001 of full scale\)"):
+            small()([clip], sampling_rate=RATE, truncation=truncation)
+    quiet = (3e-4 * tone(300, 4.0)).astype(np.float32)
+    assert small()([quiet], sampling_rate=RATE, truncation=truncation)["input_features"].max() > -100
+
+
+def test_windows_leave_out_dead_air_and_count_by_what_is_heard(waveforms):
+    extractor = micro(truncation="windows")
+    sound, silence = np.arange(1, 9) / 64, np.zeros(24)
+    batch = extractor([np.concatenate([silence, sound, silence, sound[:2], silence])], sampling_rate=1000)
+    assert [[round(64 * value) for value in row] for row in waveforms] == [[*range(1, 9)], [0] * 6 + [1, 2]]
+    assert batch["input_features_mask"].tolist() == [[1, 1]]
+    seconds = small(truncation="windows")
+    clip = np.concatenate([tone(300, 0.6), np.zeros(RATE, np.float32), tone(300, 0.6)])
+    shares = seconds([clip], sampling_rate=RATE)["input_features_mask"]
+    np.testing.assert_allclose(shares, [[1, 0.2, 0.8, 1]], atol=0.03)
+
+
+def test_segments_are_cut_from_the_first_sample_to_the_last(waveforms):
+    clip = np.concatenate([np.zeros(3), np.arange(1, 18) / 64, np.zeros(3), np.zeros(16)])
+    batch = micro()([clip], sampling_rate=1000, truncation="segments")
+    assert [[round(64 * value) for value in row] for row in waveforms] == [
+        [0, 0, 0, 1, 2, 3, 4, 5],
+        [6, 7, 8, 9, 10, 11, 12, 13],
+        [14, 15, 16, 17, 0, 0, 0, 0],
+    ]
+    assert batch["input_features"].shape[1] == 3
+
+
+def test_any_number_of_windows_is_made_some_at_a_time(monkeypatch):
+    extractor = small(truncation="windows")
+    clip = tone(300, 4 * CLIP_S)
+    whole = extractor([clip, clip[:6000]], sampling_rate=RATE)
+    monkeypatch.setattr(feature_extraction_afm, "WINDOWS_AT_A_TIME", 3)
+    sizes = []
+    log_mel = AfmFeatureExtractor.log_mel
+
+    def counted(self, waveforms, device="cpu"):
+        sizes.append(len(waveforms))
+        return log_mel(self, waveforms, device)
+
+    monkeypatch.setattr(AfmFeatureExtractor, "log_mel", counted)
+    parts = extractor([clip, clip[:6000]], sampling_rate=RATE)
+    assert sizes == [3, 1, 2]
+    for name in whole:
+        np.testing.assert_allclose(parts[name], whole[name], atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -409,7 +465,7 @@ def test_lengths_of_a_call_that_cannot_work_are_refused(seconds):
         {},
         optional={
             "padding": st.sampled_from(["repeat", "zero"]),
-            "truncation": st.sampled_from(["first", "center", "random", "windows"]),
+            "truncation": st.sampled_from(["first", "center", "random", "windows", "segments"]),
             "channels": st.sampled_from(["mean", "concat", "first"]),
         },
     ),

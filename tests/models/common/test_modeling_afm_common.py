@@ -1,15 +1,19 @@
 """Shared parts: each against a plain version of its definition."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from afm_hf.models.common.modeling_afm_common import (
     AfmProjection,
     MelBatchNorm,
     SpecAugment,
     average_windows,
+    encode_windows,
     flatten_windows,
 )
 
@@ -113,16 +117,49 @@ def test_spec_augment_of_clips_narrower_than_a_stripe(frames):
 def test_windows_flatten_and_average():
     features = torch.arange(2 * 3 * 1 * 2 * 1.0).view(2, 3, 1, 2, 1)
     mask = torch.tensor([[1, 1, 1], [1, 0, 0]])
-    flat, rows = flatten_windows(features, mask)
+    flat, owners = flatten_windows(features, mask)
     assert torch.equal(flat, torch.stack([features[0, 0], features[0, 1], features[0, 2], features[1, 0]]))
-    assert rows.tolist() == [0, 0, 0, 1]
+    assert owners.rows.tolist() == [0, 0, 0, 1]
     embeddings = torch.tensor([[1.0], [2.0], [6.0], [5.0]])
-    assert average_windows(embeddings, rows).tolist() == [[3.0], [5.0]]
+    assert average_windows(embeddings, owners).tolist() == [[3.0], [5.0]]
+
+
+def test_windows_count_by_what_is_heard_of_them():
+    features = torch.arange(2 * 3 * 1 * 2 * 1.0).view(2, 3, 1, 2, 1)
+    shares = torch.tensor([[1.0, 0.25, 0.0], [0.125, 0.0, 0.125]])
+    flat, owners = flatten_windows(features, shares)
+    assert torch.equal(flat, torch.stack([features[0, 0], features[0, 1], features[1, 0], features[1, 2]]))
+    embeddings = torch.tensor([[1.0], [6.0], [2.0], [4.0]])
+    torch.testing.assert_close(average_windows(embeddings, owners), torch.tensor([[2.0], [3.0]]))
+    halves = average_windows(embeddings.bfloat16(), owners)
+    assert halves.dtype == torch.bfloat16 and halves.tolist() == [[2.0], [3.0]]
 
 
 def test_windows_without_a_mask_are_all_real():
-    _, rows = flatten_windows(torch.zeros(2, 3, 1, 4, 1), None)
-    assert rows.tolist() == [0, 0, 0, 1, 1, 1]
+    _, owners = flatten_windows(torch.zeros(2, 3, 1, 4, 1), None)
+    assert owners.rows.tolist() == [0, 0, 0, 1, 1, 1] and owners.shares.tolist() == [1] * 6
+
+
+@pytest.mark.parametrize("count", [1, 32, 33, 70])
+@torch.no_grad()
+def test_many_windows_are_encoded_some_at_a_time_to_the_same(count):
+    seen = []
+
+    def encoder(features, **kwargs):
+        seen.append((len(features), kwargs))
+        return BaseModelOutputWithPooling(last_hidden_state=features, pooler_output=features.flatten(1).sum(1)[:, None])
+
+    features, owners = flatten_windows(torch.rand(1, count, 1, 4, 2), None)
+    made = encode_windows(encoder, features, owners)
+    assert torch.equal(made.last_hidden_state, features)
+    torch.testing.assert_close(made.pooler_output, features.flatten(1).sum(1)[:, None])
+    assert max(size for size, _ in seen) <= 32 and sum(size for size, _ in seen) == count
+    seen.clear()
+    encode_windows(encoder, features, owners, output_hidden_states=True)
+    with torch.enable_grad():
+        encode_windows(encoder, features, owners)
+    encode_windows(encoder, features, None)
+    assert [size for size, _ in seen] == [count] * 3
 
 
 def test_clips_without_windows_pass_through():
@@ -133,7 +170,13 @@ def test_clips_without_windows_pass_through():
 
 @pytest.mark.parametrize(
     ("mask", "message"),
-    [([[1, 1], [1, 1]], r"2 clips of 3 windows.*\(2, 2\)"), ([[1, 0, 0], [0, 0, 0]], "no window to clip 1")],
+    [
+        ([[1, 1], [1, 1]], r"2 clips of 3 windows.*\(2, 2\)"),
+        ([[1, 0, 0], [0, 0, 0]], "no window to clip 1"),
+        ([[1, 2, 0]] * 2, "from 0 to 1"),
+        ([[1, -1, 0]] * 2, "from 0 to 1"),
+        ([[1, math.nan, 0]] * 2, "from 0 to 1"),
+    ],
 )
 def test_bad_window_masks_are_refused(mask, message):
     with pytest.raises(ValueError, match=message):

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from ...models.common.feature_extraction_afm import SILENCE
+from ...audio.audio_windows import SILENCE
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -75,6 +75,7 @@ class AfmAugmentation:
         window = extractor.clip_samples(extractor.max_length_s)
         heard = [self._waveform(waveform, window, generator) for _ in range(count)]
         options = {"sampling_rate": extractor.sampling_rate, "truncation": "first", "return_tensors": "pt"}
+        options["allow_silence"] = True  # a gain may have made a faint view fainter
         log_mel = extractor([part.numpy() for part in heard], **options)["input_features"]
         return self._cover(log_mel, generator)
 

@@ -2,11 +2,13 @@
 Retrieval between clips and captions: recall at 1, 5 and 10, and mAP at 10, in both directions.
 
 With several captions for a clip (five in Clotho), recall asks for any of them among the first, and average precision
-for all of them: its sum is divided by their number (at most 10), the rule of DCASE. A caption has one right clip.
+for all of them: its sum is divided by their number (at most 10), the rule of DCASE. Where the texts of captions are
+known, every clip that has a caption is right for it, and every copy of a caption is right for its clips (labels made
+into sentences come hundreds of times); otherwise a caption has one right clip.
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -26,10 +28,11 @@ class RetrievalScores(AfmResult):
     Args:
         audio_to_text, text_to_audio (`dict[str, float]`): `recall@1`, `recall@5`, `recall@10` and `map@10`, 0 to 1.
         audio_to_text_ranks (`np.ndarray`): Rank of the best right caption of each clip, 1 is first; int64 `(clips,)`.
-        text_to_audio_ranks (`np.ndarray`): Rank of the right clip of each caption, int64 `(captions,)`.
+        text_to_audio_ranks (`np.ndarray`): Rank of the best right clip of each caption, int64 `(captions,)`.
         audio_to_text_precisions, text_to_audio_precisions (`np.ndarray`):
             Average precision at 10 of each clip and of each caption, float64.
         clips, captions (`int`): What was searched.
+        shared (`int`): Captions that more than one clip has; each of these clips is right for them.
     """
 
     audio_to_text: dict[str, float]
@@ -40,10 +43,14 @@ class RetrievalScores(AfmResult):
     text_to_audio_precisions: npt.NDArray[np.float64]
     clips: int
     captions: int
+    shared: int = 0
 
 
 def retrieval_scores(
-    similarity: npt.ArrayLike, clip_of_caption: Sequence[int] | None = None, **settings: object
+    similarity: npt.ArrayLike,
+    clip_of_caption: Sequence[int] | None = None,
+    texts: Sequence[Hashable] | None = None,
+    **settings: object,
 ) -> RetrievalScores:
     """
     Scores of a table of similarities. What scores as high as a right one counts as ahead of it.
@@ -51,6 +58,8 @@ def retrieval_scores(
     Args:
         similarity: Of each clip with each caption, `(clips, captions)`; any scale.
         clip_of_caption: Row of the clip of each caption; by default the caption's own number, one for each clip.
+        texts: What each caption says, or a number for it; those that are equal are one caption, right for all its
+            clips. Without it every caption is right for its own clip alone.
         settings: What else made the similarities, for the result.
 
     Raises:
@@ -61,14 +70,18 @@ def retrieval_scores(
     >>> result = retrieval_scores([[0.9, 0.1, 0.8, 0.3], [0.2, 0.7, 0.4, 0.6]], clip_of_caption=[0, 0, 1, 1])
     >>> result.audio_to_text["recall@1"], result.text_to_audio["recall@1"]
     (0.5, 0.5)
+    >>> similarity = [[0.9, 0.9, 0.1], [0.9, 0.9, 0.1], [0.2, 0.2, 0.8]]
+    >>> retrieval_scores(similarity, texts=["rain", "rain", "a dog"]).audio_to_text["recall@1"]
+    1.0
 
     ```
     """
     table = np.asarray(similarity, dtype=np.float64)
     owner = np.asarray(range(table.shape[-1]) if clip_of_caption is None else clip_of_caption)
     _check(table, owner)
-    by_clip = list(right_ranks(table, [np.flatnonzero(owner == clip) for clip in range(len(table))]))
-    by_caption = list(right_ranks(table.T, list(owner[:, None])))
+    captions_of, clips_of = _right_ones(owner, range(len(owner)) if texts is None else texts)
+    by_clip = list(right_ranks(table, captions_of))
+    by_caption = list(right_ranks(table.T, clips_of))
     clip_ranks, caption_ranks = (np.array([ranks[0] for ranks in every]) for every in (by_clip, by_caption))
     of_clips, of_captions = (np.array([_average_precision(r) for r in every]) for every in (by_clip, by_caption))
     return RetrievalScores(
@@ -80,8 +93,27 @@ def retrieval_scores(
         text_to_audio_precisions=of_captions,
         clips=len(table),
         captions=table.shape[1],
+        shared=sum(len(clips) > 1 for clips in clips_of),
         settings=dict(settings),
     )
+
+
+Numbers = npt.NDArray[np.int64]
+
+
+def _right_ones(owner: Numbers, texts: Sequence[Hashable]) -> tuple[list[Numbers], list[Numbers]]:
+    """The captions that are right for each clip, and the clips that are right for each caption."""
+    if len(texts) != len(owner):
+        raise ValueError(f"Got the texts of {len(texts)} captions; expected one for each of {len(owner)}.")
+    captions: dict[Hashable, list[int]] = {}  # of each text
+    for caption, text in enumerate(texts):
+        captions.setdefault(text, []).append(caption)
+    clips = {text: np.unique(owner[columns]) for text, columns in captions.items()}
+    of_clips: list[set[int]] = [set() for _ in range(int(owner.max()) + 1)]
+    for text, columns in captions.items():
+        for clip in clips[text]:
+            of_clips[clip].update(columns)
+    return [np.array(sorted(columns)) for columns in of_clips], [clips[text] for text in texts]
 
 
 def right_ranks(

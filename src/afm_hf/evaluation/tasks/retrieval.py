@@ -19,6 +19,8 @@ class RetrievalTask(Task):
     """
     Captions of a clip among those of all clips, and clips of a caption among all clips; `captions` of an item.
 
+    A caption that several clips have, word for word, is right for all of them; `details` counts such captions.
+
     Args:
         pipe ([`ZeroShotAudioClassificationPipeline`]): With its model, a CLAP.
         truncation (`str`, *optional*): What of a long clip is heard; the model's own setting if not given.
@@ -68,6 +70,11 @@ class RetrievalTask(Task):
         values[f"text to audio map@{MAP_AT}"] = _of_captions(found.text_to_audio_precisions, owner)
         return values
 
+    def details(self, records: Sequence[Record]) -> dict[str, Any]:
+        """How many captions are those of several clips: each of these clips counts as right for them."""
+        found = self._ranked(records)
+        return {"captions": found.captions, "captions that several clips share": found.shared}
+
     def _embed(self, features: Mapping[str, torch.Tensor]) -> list[list[float]]:
         rows: list[list[float]] = embed_audio(self.pipe.model, features).tolist()
         return rows
@@ -80,7 +87,8 @@ class RetrievalTask(Task):
                 embedded = embed_texts(self.pipe.model, self.pipe.tokenizer, new).cpu().numpy()
             self._texts.update(zip(new, embedded, strict=True))
         audio = np.array([record.prediction["embedding"] for record in records])
-        return retrieval_scores(audio @ np.stack([self._texts[text] for text in captions]).T, _owners(records))
+        texts = np.stack([self._texts[text] for text in captions])
+        return retrieval_scores(audio @ texts.T, _owners(records), captions)
 
 
 def _owners(records: Sequence[Record]) -> list[int]:

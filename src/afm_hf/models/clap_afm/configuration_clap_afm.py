@@ -137,8 +137,9 @@ class ClapAfmConfig(PreTrainedConfig):
     logit_scale_init_value: float | int = math.log(1 / 0.07)
     classifier_layers: Literal[1, 3] = 1
     classifier_dropout: float | int = 0.0
-    # Trainer must not gather the towers' outputs in evaluation.
-    keys_to_ignore_at_inference = ["text_model_output", "audio_model_output"]
+    # `Trainer` must not gather the towers' outputs in evaluation, nor the logits: between a batch's own pairs alone,
+    # they make no matrix of the whole set. The embeddings, which are left, do.
+    keys_to_ignore_at_inference = ["text_model_output", "audio_model_output", "logits_per_audio", "logits_per_text"]
 
     def __post_init__(self, **kwargs: Any) -> None:
         super().__post_init__(**installed_pipelines(self, kwargs))

@@ -21,7 +21,13 @@ from transformers.processing_utils import Unpack
 from transformers.utils import ModelOutput, TransformersKwargs, can_return_tuple
 
 from ..common.batch_norms_afm import StillBatchNorms
-from ..common.modeling_afm_common import AfmProjection, AfmProjectionLinear, average_windows, flatten_windows
+from ..common.modeling_afm_common import (
+    AfmProjection,
+    AfmProjectionLinear,
+    average_windows,
+    encode_windows,
+    flatten_windows,
+)
 from ..encoders.modeling_afm_encoders import build_audio_encoder
 from .configuration_clap_afm import ClapAfmAudioConfig, ClapAfmConfig, ClapAfmTextConfig, check_problem_type
 from .losses_clap_afm import (
@@ -164,11 +170,11 @@ class ClapAfmAudioModel(ClapAfmPreTrainedModel):
         **kwargs: Unpack[TransformersKwargs],
     ) -> tuple[torch.Tensor, ...] | BaseModelOutputWithPooling:
         """Encodes clips; `pooler_output` is `(batch, hidden_size)`."""
-        features, rows = flatten_windows(input_features, input_features_mask)
-        outputs = self.encoder(features, **kwargs)
+        features, owners = flatten_windows(input_features, input_features_mask)
+        outputs = encode_windows(self.encoder, features, owners, **kwargs)
         return BaseModelOutputWithPooling(
             last_hidden_state=outputs.last_hidden_state,
-            pooler_output=average_windows(outputs.pooler_output, rows),
+            pooler_output=average_windows(outputs.pooler_output, owners),
             hidden_states=outputs.get("hidden_states"),
             attentions=outputs.get("attentions"),
         )
@@ -317,15 +323,15 @@ class ClapAfmModel(ClapAfmPreTrainedModel):
         Args:
             input_features (`torch.Tensor`):
                 Log-mel of shape `(batch, 1, frames, mels)` or `(batch, windows, 1, frames, mels)`.
-            input_features_mask (`torch.Tensor` of shape `(batch, windows)`, *optional*): 1 for real windows.
+            input_features_mask (`torch.Tensor` of shape `(batch, windows)`, *optional*): What part of each is heard.
             normalize (`bool`, *optional*, defaults to `True`): Whether to L2-normalise (msclap does not).
 
         Returns:
             [`BaseModelOutputWithPooling`] whose `pooler_output` is the embedding, `(batch, projection_dim)`.
         """
-        features, rows = flatten_windows(input_features, input_features_mask)
-        outputs = self.audio_model(features, **kwargs)
-        embeddings = average_windows(self.audio_projection(outputs.pooler_output), rows)
+        features, owners = flatten_windows(input_features, input_features_mask)
+        outputs = encode_windows(self.audio_model, features, owners, **kwargs)
+        embeddings = average_windows(self.audio_projection(outputs.pooler_output), owners)
         outputs.pooler_output = F.normalize(embeddings, dim=-1) if normalize else embeddings
         return outputs
 
@@ -433,10 +439,10 @@ class ClapAfmAudioModelWithProjection(ClapAfmPreTrainedModel):
         **kwargs: Unpack[TransformersKwargs],
     ) -> tuple[torch.Tensor, ...] | ClapAfmAudioModelOutput:
         """Embeds clips; the arguments are those of [`ClapAfmAudioModel`]."""
-        features, rows = flatten_windows(input_features, input_features_mask)
-        outputs = self.audio_model(features, **kwargs)
+        features, owners = flatten_windows(input_features, input_features_mask)
+        outputs = encode_windows(self.audio_model, features, owners, **kwargs)
         return ClapAfmAudioModelOutput(
-            audio_embeds=average_windows(self.audio_projection(outputs.pooler_output), rows),
+            audio_embeds=average_windows(self.audio_projection(outputs.pooler_output), owners),
             last_hidden_state=outputs.last_hidden_state,
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,

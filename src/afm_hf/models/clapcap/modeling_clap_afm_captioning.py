@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from transformers.cache_utils import Cache
 
-from ..common.modeling_afm_common import AfmProjection, average_windows, build_mapper, flatten_windows
+from ..common.modeling_afm_common import AfmProjection, average_windows, build_mapper, encode_windows, flatten_windows
 from ..prefix_lm.modeling_afm_prefix_lm import (
     AfmPrefixLMForConditionalGeneration,
     AfmPrefixLMModel,
@@ -45,14 +45,14 @@ class ClapAfmCaptioningModel(AfmPrefixLMModel):
         Args:
             input_features (`torch.Tensor`):
                 Log-mel of shape `(batch, 1, frames, mels)` or `(batch, windows, 1, frames, mels)`.
-            input_features_mask (`torch.Tensor` of shape `(batch, windows)`, *optional*): 1 for real windows.
+            input_features_mask (`torch.Tensor` of shape `(batch, windows)`, *optional*): What part of each is heard.
 
         Returns:
             `torch.Tensor` of shape `(batch, prefix_length, hidden_size)`.
         """
-        features, rows = flatten_windows(input_features, input_features_mask)
-        pooled = self.audio_tower(features).pooler_output  # (windows, 768)
-        embedding = average_windows(self.audio_projection(pooled), rows)  # (batch, 1024)
+        features, owners = flatten_windows(input_features, input_features_mask)
+        pooled = encode_windows(self.audio_tower, features, owners).pooler_output  # (windows, 768)
+        embedding = average_windows(self.audio_projection(pooled), owners)  # (batch, 1024)
         return self.map_embedding(normalised(embedding))
 
     def forward(

@@ -6,6 +6,9 @@ the official HTSAT models run a 32 kHz bank over 44.1 kHz audio.
 """
 
 import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -17,12 +20,15 @@ from transformers.utils import TensorType, logging
 from ...audio.audio_loading import AudioDecodeError, describe_source, load_audio
 from ...audio.audio_processes import keep_to_one_thread_if_forked
 from ...audio.audio_samples import is_many, own_rate, refuse_misnamed_rate
+from ...audio.audio_streaming import stream_audio
+from ...audio.audio_windows import SILENCE, cut_windows, heard_share
 from ...audio.log_mel import log_mel_of_clips, mel_bank
 
 logger = logging.get_logger(__name__)
 
 PADDINGS = ("repeat", "zero")
-TRUNCATIONS = ("first", "center", "random", "windows")
+TRUNCATIONS = ("first", "center", "random", "windows", "segments")
+IN_WINDOWS = ("windows", "segments")  # those that hear all of a clip
 CHANNELS = ("mean", "concat", "first")
 RESAMPLERS = ("soxr", "torchaudio")
 # What a processor may pass to both sides and means the tokenizer.
@@ -35,8 +41,21 @@ TOKENIZER_WORDS = (
 # Decoding only the head of a long file needs a little more than the clip, or the resampler would ring at its end.
 RESAMPLER_MARGIN_S = 0.25
 
-# Below this peak (-120 dB of full scale) every value of the log-mel lies at its floor: there is nothing to hear.
-SILENCE = 1e-6
+# Windows whose log-mels are computed at a time: what an hour needs beside its result is what a minute needs.
+WINDOWS_AT_A_TIME = 16
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """How the clips of a call are read."""
+
+    length: int  # samples
+    padding: str
+    truncation: str
+    channels: str
+    resampler: str
+    sampling_rate: int | None
+    silence: float  # the peak below which nothing is heard
 
 
 class AfmFeatureExtractor(SequenceFeatureExtractor):
@@ -67,7 +86,9 @@ class AfmFeatureExtractor(SequenceFeatureExtractor):
         truncation (`str`, *optional*, defaults to `"first"`):
             What is taken of a clip that is too long: its `"first"` or `"center"` part, a `"random"` one (for
             training; the official code does this in inference too), or all `"windows"`, whose embeddings the models
-            average.
+            average by how much is heard in each. They begin with the first sample that is heard and end with the last,
+            and what is silent between them is left out. `"segments"` are the same from the first sample of the clip to
+            its last, as the released code of PAM cuts them.
         window_hop_s (`float`, *optional*):
             Step between windows in seconds; `max_length_s` if not given. The last window always ends with the clip.
         channels (`str`, *optional*, defaults to `"mean"`):
@@ -78,8 +99,8 @@ class AfmFeatureExtractor(SequenceFeatureExtractor):
         padding_value (`float`, *optional*, defaults to 0.0):
             Value of a silent sample.
         allow_silence (`bool`, *optional*, defaults to `False`):
-            Whether digital silence is audio like any other. If not it is an error, for models answer it with something
-            that nobody hears.
+            Whether silence (a peak below 1e-4 of full scale, -80 dB) is audio like any other. If not, a clip of nothing
+            else is an error, for models answer it with something that nobody hears.
     """
 
     model_input_names = ["input_features"]
@@ -137,6 +158,7 @@ class AfmFeatureExtractor(SequenceFeatureExtractor):
         resampler: str | None = None,
         generator: torch.Generator | None = None,
         device: str | torch.device | None = None,
+        allow_silence: bool | None = None,
         **kwargs: Any,
     ) -> BatchFeature:
         r"""Makes the inputs of a model from one clip or a list of clips.
@@ -147,7 +169,7 @@ class AfmFeatureExtractor(SequenceFeatureExtractor):
                 Rate in Hz of bare arrays, which are resampled if it is not the extractor's. Without it they are taken
                 to be at the extractor's rate, with a warning. Files and `{"array", "sampling_rate"}` know their own.
             return_tensors (`str`, *optional*): `"pt"` for torch tensors, `"np"` or `None` for NumPy arrays.
-            padding, truncation, max_length_s, channels, resampler (*optional*):
+            padding, truncation, max_length_s, channels, resampler, allow_silence (*optional*):
                 Override the extractor's own settings for this call. Booleans and the tokenizers' padding names (a
                 processor passes them to both sides) leave the setting as it is.
             generator (`torch.Generator`, *optional*):
@@ -157,7 +179,7 @@ class AfmFeatureExtractor(SequenceFeatureExtractor):
         Returns:
             [`BatchFeature`] with `input_features`, float32 dB: `(batch, 1, frames, mels)`, or with
             `truncation="windows"` `(batch, windows, 1, frames, mels)` and `input_features_mask` `(batch, windows)`,
-            int64, 1 for a real window and 0 for one that only fills the batch.
+            float32: what part of a window is heard, 1 mostly, and 0 for one that only fills the batch.
 
         Raises:
             AudioDecodeError: (a `ValueError`) for audio that is unreadable, empty, silent, ...; it names the
@@ -174,30 +196,57 @@ class AfmFeatureExtractor(SequenceFeatureExtractor):
         if unknown := sorted(set(kwargs) - TOKENIZER_ARGUMENTS):
             logger.warning_once(f"{type(self).__name__} does not know {', '.join(unknown)}, and does without.")
         device = torch.device("cpu" if device is None else device)
+        silent = self.allow_silence if allow_silence is None else allow_silence
+        how = _Reading(length, padding, truncation, channels, resampler, sampling_rate, 0.0 if silent else SILENCE)
         clips = as_clips(audio)
         self._check_rates(clips, sampling_rate)
+        named = [(clip, f"audio[{index}], {describe_source(clip)}") for index, clip in enumerate(clips)]
+        if truncation in IN_WINDOWS:
+            return _to_batch(_stack([list(self._windows(*clip, how, device)) for clip in named]), return_tensors)
+        waveforms = torch.stack([self._crop(*clip, how, generator) for clip in named])  # (batch, samples)
+        return _to_batch({"input_features": self.log_mel(waveforms, device).unsqueeze(1)}, return_tensors)
 
-        windows = []  # one (windows, samples) tensor a clip
-        for index, clip in enumerate(clips):
-            # Only the head of a long file is decoded where only the head is used.
-            head_only = truncation == "first" and channels != "concat"
-            name = f"audio[{index}], {describe_source(clip)}"
-            waveform = load_audio(
-                clip,
-                self.sampling_rate,
-                channels=channels,
-                resampler=resampler,
-                source_sampling_rate=sampling_rate,
-                duration_s=length / self.sampling_rate + RESAMPLER_MARGIN_S if head_only else None,
-                name=name,
-            )
-            windows.append(self._cut(torch.as_tensor(waveform), length, padding, truncation, generator))
-            if not self.allow_silence and float(windows[-1].abs().max()) < SILENCE:
-                raise _silence(name, truncation)
-        log_mel = self.log_mel(torch.cat(windows), device).unsqueeze(1)  # (all windows, 1, frames, mels)
-        if truncation != "windows":
-            return _to_batch({"input_features": log_mel}, return_tensors)
-        return _to_batch(_stack_windows(log_mel, [len(w) for w in windows]), return_tensors)
+    def _crop(self, clip: Any, name: str, how: "_Reading", generator: torch.Generator | None) -> torch.Tensor:
+        """The part of a clip that is heard, `(length,)`."""
+        # Only the head of a long file is decoded where only the head is used.
+        head_only = how.truncation == "first" and how.channels != "concat"
+        waveform = load_audio(
+            clip,
+            self.sampling_rate,
+            channels=how.channels,
+            resampler=how.resampler,
+            source_sampling_rate=how.sampling_rate,
+            duration_s=how.length / self.sampling_rate + RESAMPLER_MARGIN_S if head_only else None,
+            name=name,
+        )
+        part = self._cut(torch.as_tensor(waveform), how.length, how.padding, how.truncation, generator)
+        if float(part.abs().max()) < how.silence:
+            raise _silence(name, how.truncation)
+        return part
+
+    def _windows(
+        self, clip: Any, name: str, how: "_Reading", device: torch.device
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """A clip's windows, some at a time: `(windows, 1, frames, mels)`, and what part of each is heard."""
+        hop = self.clip_samples(self.window_hop_s) if self.window_hop_s else how.length
+        parts = stream_audio(
+            clip,
+            self.sampling_rate,
+            channels=how.channels,
+            resampler=how.resampler,
+            source_sampling_rate=how.sampling_rate,
+            name=name,
+        )
+        cut = cut_windows(parts, how.length, hop, self.sampling_rate, how.silence, trim=how.truncation == "windows")
+        windows = (self._fill(torch.from_numpy(window), how.length, how.padding) for window in cut)
+        some = list(islice(windows, WINDOWS_AT_A_TIME))
+        if not some:
+            raise _silence(name, how.truncation)
+        while some:
+            waveforms = torch.stack(some)
+            shares = torch.from_numpy(heard_share(waveforms.numpy(), self.sampling_rate, how.silence))
+            yield self.log_mel(waveforms, device).unsqueeze(1), shares.to(device)
+            some = list(islice(windows, WINDOWS_AT_A_TIME))
 
     def clip_samples(self, seconds: float) -> int:
         """Samples of `seconds` at the extractor's rate."""
@@ -241,23 +290,17 @@ class AfmFeatureExtractor(SequenceFeatureExtractor):
     def _cut(
         self, waveform: torch.Tensor, length: int, padding: str, truncation: str, generator: torch.Generator | None
     ) -> torch.Tensor:
-        """`(samples,)` -> `(windows, length)`; all but `truncation="windows"` give one window."""
+        """`(samples,)` -> `(length,)`."""
         surplus = len(waveform) - length
         if surplus <= 0:
-            return self._fill(waveform, length, padding)[None]
-        if truncation == "windows":
-            hop = self.clip_samples(self.window_hop_s) if self.window_hop_s else length
-            starts = [*range(0, surplus, hop), surplus]  # the last window ends with the clip
-        elif truncation == "center":
-            starts = [surplus // 2]
-        elif truncation == "random":
-            starts = [int(torch.randint(surplus + 1, (), generator=generator))]
-        else:
-            starts = [0]
-        return torch.stack([waveform[start : start + length] for start in starts])
+            return self._fill(waveform, length, padding)
+        start = surplus // 2 if truncation == "center" else 0
+        if truncation == "random":
+            start = int(torch.randint(surplus + 1, (), generator=generator))
+        return waveform[start : start + length]
 
     def _fill(self, waveform: torch.Tensor, length: int, padding: str) -> torch.Tensor:
-        """`(samples,)` -> `(length,)`."""
+        """`(samples,)` of no more than `length` -> `(length,)`."""
         if padding == "repeat":
             return waveform.repeat(math.ceil(length / len(waveform)))[:length]
         return torch.nn.functional.pad(waveform, (0, length - len(waveform)), value=self.padding_value)
@@ -298,9 +341,10 @@ def as_clips(audio: Any) -> list[Any]:
 
 
 def _silence(name: str, truncation: str) -> AudioDecodeError:
-    part = "it is silent" if truncation == "windows" else f"the part that is heard ({truncation!r}) is silent"
-    hint = "" if truncation == "windows" else 'Use `truncation="windows"` to hear all of it. '
-    return AudioDecodeError(name, part, f"{hint}Set `feature_extractor.allow_silence = True` if silence is meant")
+    part = "it is silent" if truncation in IN_WINDOWS else f"the part that is heard ({truncation!r}) is silent"
+    hint = "" if truncation in IN_WINDOWS else 'Use `truncation="windows"` to hear all of it. '
+    reason = f"{part} (no sample reaches {SILENCE:g} of full scale)"
+    return AudioDecodeError(name, reason, f"{hint}Set `feature_extractor.allow_silence = True` if silence is meant")
 
 
 def _one_of(name: str, value: Any, allowed: tuple[str, ...]) -> str:
@@ -316,13 +360,19 @@ def _setting(name: str, value: bool | str | None, allowed: tuple[str, ...], defa
     return _one_of(name, value, allowed)
 
 
-def _stack_windows(log_mel: torch.Tensor, counts: list[int]) -> dict[str, torch.Tensor]:
-    """`(all windows, 1, frames, mels)` -> `(batch, windows, 1, frames, mels)`, filled up, and its mask."""
-    features = log_mel.new_zeros(len(counts), max(counts), *log_mel.shape[1:])
-    mask = torch.zeros(len(counts), max(counts), dtype=torch.long, device=log_mel.device)
-    for row, windows in enumerate(log_mel.split(counts)):
-        features[row, : len(windows)] = windows
-        mask[row, : len(windows)] = 1
+def _stack(clips: list[list[tuple[torch.Tensor, torch.Tensor]]]) -> dict[str, torch.Tensor]:
+    """Windows and shares of each clip -> `(batch, windows, 1, frames, mels)`, filled up, and `(batch, windows)`."""
+    most = max(sum(len(shares) for _, shares in parts) for parts in clips)
+    first = clips[0][0][0]
+    features = first.new_zeros(len(clips), most, *first.shape[1:])
+    mask = first.new_zeros(len(clips), most)
+    for row, parts in enumerate(clips):
+        begin = 0
+        while parts:  # each is let go once it is copied
+            windows, shares = parts.pop(0)
+            features[row, begin : begin + len(windows)] = windows
+            mask[row, begin : begin + len(windows)] = shares
+            begin += len(windows)
     return {"input_features": features, "input_features_mask": mask}
 
 

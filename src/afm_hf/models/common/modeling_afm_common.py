@@ -1,11 +1,15 @@
 """Parts that several models share: projection, mappers to prefixes, batch norm over mel bands, SpecAugment."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+WINDOWS_PER_FORWARD = 32
 
 
 class AfmProjectionLinear(nn.Linear):
@@ -126,41 +130,72 @@ def check_log_mel(input_features: torch.Tensor, num_mel_bins: int, model_name: s
         raise ValueError(f"{model_name} was given `input_features` of no frames: {tuple(input_features.shape)}.")
 
 
+class WindowOwners(NamedTuple):
+    """The clip of each window, `rows` `(windows,)`, and what part of the window is heard, `shares` `(windows,)`."""
+
+    rows: torch.Tensor
+    shares: torch.Tensor
+
+
 def flatten_windows(
     input_features: torch.Tensor, input_features_mask: torch.Tensor | None
-) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """The real windows of a batch, and the row that each belongs to.
+) -> tuple[torch.Tensor, WindowOwners | None]:
+    """The windows of a batch in which something is heard, and the clip that each belongs to.
 
-    `(batch, windows, 1, frames, mels)` -> `(real windows, 1, frames, mels)` and rows `(real windows,)`; features that
-    are not cut into windows are returned as they are, without rows.
+    `(batch, windows, 1, frames, mels)` -> `(heard windows, 1, frames, mels)` and their owners; features that are not
+    cut into windows are returned as they are, without owners.
 
     Raises:
-        ValueError: if a clip has no window, or the mask is not `(batch, windows)`.
+        ValueError: if a clip has no window, or the mask is not `(batch, windows)` or has other values than 0 to 1.
     """
     if input_features.ndim != 5:
         return input_features, None
     batch, windows = input_features.shape[:2]
     if input_features_mask is None:
-        real = torch.ones(batch, windows, dtype=torch.bool, device=input_features.device)
+        shares = torch.ones(batch, windows, device=input_features.device)
     else:
-        real = input_features_mask.to(input_features.device).bool()
-    if real.shape != (batch, windows):
+        shares = input_features_mask.to(input_features.device).float()
+    if shares.shape != (batch, windows):
         raise ValueError(
             f"`input_features` hold {batch} clips of {windows} windows, but `input_features_mask` has shape "
-            f"{tuple(real.shape)}; expected {(batch, windows)}."
+            f"{tuple(shares.shape)}; expected {(batch, windows)}."
         )
-    if not bool(real.any(dim=1).all()):
-        raise ValueError(f"`input_features_mask` leaves no window to clip {int(real.any(dim=1).long().argmin())}.")
-    rows = torch.arange(batch, device=input_features.device).repeat_interleave(real.sum(dim=1))
-    return input_features[real], rows
+    if not bool(((shares >= 0) & (shares <= 1)).all()):
+        raise ValueError("`input_features_mask` says what part of each window is heard: expected numbers from 0 to 1.")
+    heard = shares > 0
+    if not bool(heard.any(dim=1).all()):
+        raise ValueError(f"`input_features_mask` leaves no window to clip {int(heard.any(dim=1).long().argmin())}.")
+    rows = torch.arange(batch, device=input_features.device).repeat_interleave(heard.sum(dim=1))
+    return input_features[heard], WindowOwners(rows, shares[heard])
 
 
-def average_windows(embeddings: torch.Tensor, rows: torch.Tensor | None) -> torch.Tensor:
-    """Mean of the windows of each row: `(real windows, dim)` -> `(batch, dim)`; see [`flatten_windows`]."""
-    if rows is None:
+def encode_windows(
+    encoder: Callable[..., Any], features: torch.Tensor, owners: WindowOwners | None, **kwargs: Any
+) -> Any:
+    """
+    The encoder's output for what [`flatten_windows`] gives; of many windows, some at a time.
+
+    An hour then needs no more memory than a minute, but for `last_hidden_state`. In training, and where all hidden
+    states or attentions are asked for, the windows stay together.
+    """
+    asked = kwargs.get("output_hidden_states") or kwargs.get("output_attentions")
+    if owners is None or len(features) <= WINDOWS_PER_FORWARD or torch.is_grad_enabled() or asked:
+        return encoder(features, **kwargs)
+    parts = [encoder(part, **kwargs) for part in features.split(WINDOWS_PER_FORWARD)]
+    return BaseModelOutputWithPooling(
+        last_hidden_state=torch.cat([part.last_hidden_state for part in parts]),
+        pooler_output=torch.cat([part.pooler_output for part in parts]),
+    )
+
+
+def average_windows(embeddings: torch.Tensor, owners: WindowOwners | None) -> torch.Tensor:
+    """Mean of the windows of each clip, by what part of them is heard: `(windows, dim)` -> `(batch, dim)`."""
+    if owners is None:
         return embeddings
-    total = embeddings.new_zeros(int(rows[-1]) + 1, embeddings.shape[-1]).index_add_(0, rows, embeddings)
-    return total / torch.bincount(rows)[:, None].to(embeddings.dtype)
+    shares = owners.shares.to(embeddings.dtype)
+    clips = int(owners.rows[-1]) + 1
+    total = embeddings.new_zeros(clips, embeddings.shape[-1]).index_add_(0, owners.rows, embeddings * shares[:, None])
+    return total / shares.new_zeros(clips).index_add_(0, owners.rows, shares)[:, None]
 
 
 class AfmMapperAttention(nn.Module):

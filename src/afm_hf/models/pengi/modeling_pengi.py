@@ -14,7 +14,7 @@ from torch import nn
 from transformers import AutoModel
 from transformers.cache_utils import Cache
 
-from ..common.modeling_afm_common import AfmProjection, average_windows, build_mapper, flatten_windows
+from ..common.modeling_afm_common import AfmProjection, average_windows, build_mapper, encode_windows, flatten_windows
 from ..prefix_lm.modeling_afm_prefix_lm import (
     AfmPrefixLMForConditionalGeneration,
     AfmPrefixLMModel,
@@ -66,7 +66,7 @@ class PengiModel(AfmPrefixLMModel):
         Args:
             input_features (`torch.Tensor`):
                 Log-mel of shape `(batch, 1, frames, mels)` or `(batch, windows, 1, frames, mels)`.
-            input_features_mask (`torch.Tensor` of shape `(batch, windows)`, *optional*): 1 for real windows.
+            input_features_mask (`torch.Tensor` of shape `(batch, windows)`, *optional*): What part of each is heard.
             prompt_input_ids (`torch.Tensor` of shape `(batch, prompt tokens)`): The prompt, in the tokens of its
                 encoder, or in the language model's.
             prompt_attention_mask (`torch.Tensor` of shape `(batch, prompt tokens)`, *optional*):
@@ -95,9 +95,9 @@ class PengiModel(AfmPrefixLMModel):
         self, input_features: torch.Tensor, input_features_mask: torch.Tensor | None = None
     ) -> torch.Tensor:
         """Log-mels -> `(batch, prefix_length, hidden_size)`; see `get_prefix`."""
-        features, rows = flatten_windows(input_features, input_features_mask)
-        pooled = self.audio_tower(features).pooler_output  # (windows, 768)
-        embedding = average_windows(self.audio_projection(pooled), rows)  # (batch, projection_dim)
+        features, owners = flatten_windows(input_features, input_features_mask)
+        pooled = encode_windows(self.audio_tower, features, owners).pooler_output  # (windows, 768)
+        embedding = average_windows(self.audio_projection(pooled), owners)  # (batch, projection_dim)
         return self.audio_mapper(normalised(embedding))
 
     def get_prompt_prefix(

@@ -15,7 +15,7 @@ from transformers.processing_utils import ProcessorMixin
 from transformers.utils import logging
 
 from ...audio.audio_loading import AudioDecodeError
-from ..common.feature_extraction_afm import as_clips
+from ..common.feature_extraction_afm import IN_WINDOWS, as_clips
 from ..common.processing_afm import merged_arguments, pad, row_length, shortened
 
 logger = logging.get_logger(__name__)
@@ -250,8 +250,11 @@ class AfmPairProcessor(AfmPrefixLMProcessor):
 
     def audio_inputs(self, audio: Any, **kwargs: Any) -> dict[str, torch.Tensor]:
         """`input_features` `(batch, 2, 1, frames, mels)`, batch first because beam search repeats along it."""
-        if kwargs.get("truncation") == "windows" or self.feature_extractor.truncation == "windows":
-            raise ValueError('`truncation="windows"` is not for models with two audios: choose one part of each clip.')
+        for truncation in (kwargs.get("truncation"), self.feature_extractor.truncation):
+            if truncation in IN_WINDOWS:
+                raise ValueError(
+                    f'`truncation="{truncation}"` is not for models with two audios: choose one part of each clip.'
+                )
         pairs = as_pairs(audio)
         try:
             made = self.feature_extractor([clip for pair in pairs for clip in pair], **kwargs)
