@@ -4,17 +4,17 @@ import math
 from typing import Any, Literal
 
 from huggingface_hub.dataclasses import strict
-from transformers import AutoConfig, PreTrainedConfig
+from transformers import AutoConfig
 from transformers.configuration_utils import SubConfigSpec
 
-from ..common.configuration_afm_common import installed_pipelines
+from ..common.configuration_afm_common import AfmConfig
 from ..encoders.configuration_afm_encoders import EncoderConfigSpec
 
 PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
 
 
 @strict
-class ClapAfmAudioConfig(PreTrainedConfig):
+class ClapAfmAudioConfig(AfmConfig):
     r"""Configuration of CLAP's audio tower.
 
     Args:
@@ -47,7 +47,7 @@ class ClapAfmAudioConfig(PreTrainedConfig):
 
 
 @strict
-class ClapAfmTextConfig(PreTrainedConfig):
+class ClapAfmTextConfig(AfmConfig):
     r"""Configuration of CLAP's text tower.
 
     Args:
@@ -95,7 +95,7 @@ class ClapAfmTextConfig(PreTrainedConfig):
 
 
 @strict
-class ClapAfmConfig(PreTrainedConfig):
+class ClapAfmConfig(AfmConfig):
     r"""Configuration of a [`ClapAfmModel`].
 
     Args:
@@ -142,7 +142,7 @@ class ClapAfmConfig(PreTrainedConfig):
     keys_to_ignore_at_inference = ["text_model_output", "audio_model_output", "logits_per_audio", "logits_per_text"]
 
     def __post_init__(self, **kwargs: Any) -> None:
-        super().__post_init__(**installed_pipelines(self, kwargs))
+        super().__post_init__(**kwargs)
         check_problem_type(self.problem_type)
         if self.audio_config.projection_dim != self.text_config.projection_dim:
             raise ValueError(

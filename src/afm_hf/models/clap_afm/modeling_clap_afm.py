@@ -28,6 +28,7 @@ from ..common.modeling_afm_common import (
     encode_windows,
     flatten_windows,
 )
+from ..common.repo_code_afm import OwnCode
 from ..encoders.modeling_afm_encoders import build_audio_encoder
 from .configuration_clap_afm import ClapAfmAudioConfig, ClapAfmConfig, ClapAfmTextConfig, check_problem_type
 from .losses_clap_afm import (
@@ -114,7 +115,7 @@ def _loss_where_counts_allow(forward: Any) -> Any:
     return call
 
 
-class ClapAfmPreTrainedModel(StillBatchNorms, PreTrainedModel):
+class ClapAfmPreTrainedModel(OwnCode, StillBatchNorms, PreTrainedModel):
     config: ClapAfmConfig
     base_model_prefix = "clap"
     input_modalities: tuple[str, ...] = ("audio", "text")

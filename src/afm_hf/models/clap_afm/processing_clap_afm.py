@@ -7,9 +7,10 @@ from transformers.feature_extraction_utils import BatchFeature
 from transformers.processing_utils import ProcessingKwargs, ProcessorMixin
 
 from ..common.processing_afm import with_audio_apart
+from ..common.repo_code_afm import OwnCode
 
 
-class ClapAfmProcessor(ProcessorMixin):
+class ClapAfmProcessor(OwnCode, ProcessorMixin):
     r"""Joins a [`ClapAfmFeatureExtractor`] and a tokenizer.
 
     The tokenizer of a converted or bundled checkpoint already appends what its text tower needs (` <|endoftext|>` for

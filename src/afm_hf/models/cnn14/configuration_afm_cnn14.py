@@ -6,11 +6,12 @@ Kong et al., "PANNs: Large-Scale Pretrained Audio Neural Networks" (2020); the d
 from typing import Any
 
 from huggingface_hub.dataclasses import strict
-from transformers import PreTrainedConfig
+
+from ..common.configuration_afm_common import AfmConfig
 
 
 @strict
-class AfmCnn14Config(PreTrainedConfig):
+class AfmCnn14Config(AfmConfig):
     r"""Configuration of an [`AfmCnn14Model`].
 
     Args:

@@ -1,18 +1,28 @@
-"""What the configs of this package share."""
+"""What the configs of this package share: they name no code of a repo."""
 
 from typing import Any
 
+from huggingface_hub.dataclasses import strict
+from transformers import PreTrainedConfig
 
-def installed_pipelines(config: Any, fields: dict[str, Any]) -> dict[str, Any]:
+from .repo_code_afm import is_code_of_a_repo
+
+_OF_CODE = ("auto_map", "custom_pipelines")
+
+
+@strict
+class AfmConfig(PreTrainedConfig):
     """
-    Fields of a config without `custom_pipelines`, except where its class itself came with a Hub repo.
+    Base of all configs.
 
-    Where the package is installed its own pipelines are meant: `pipeline(task, model=repo)` then runs no code of the
-    repo, and needs no `trust_remote_code`.
+    Where the package is installed its own models and pipelines are meant: what a repo's config says about code of the
+    repo is left out, so that transformers runs none of it, whatever is asked for and whoever is trusted.
     """
-    if type(config).__module__.startswith("transformers_modules"):
-        return fields
-    return {name: value for name, value in fields.items() if name != "custom_pipelines"}
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        if not is_code_of_a_repo(type(self)):
+            kwargs = {name: value for name, value in kwargs.items() if name not in _OF_CODE}
+        super().__post_init__(**kwargs)
 
 
-__all__ = ["installed_pipelines"]
+__all__ = ["AfmConfig"]

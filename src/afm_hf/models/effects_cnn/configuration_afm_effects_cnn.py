@@ -3,11 +3,12 @@
 from typing import Any
 
 from huggingface_hub.dataclasses import strict
-from transformers import PreTrainedConfig
+
+from ..common.configuration_afm_common import AfmConfig
 
 
 @strict
-class AfmEffectsCnnConfig(PreTrainedConfig):
+class AfmEffectsCnnConfig(AfmConfig):
     r"""Configuration of an [`AfmEffectsCnnModel`]; the defaults are the official sizes.
 
     Ma and Lerch, "Representation Learning for the Automatic Indexing of Sound Effects Libraries" (ISMIR 2022); weights

@@ -7,6 +7,7 @@ from transformers import PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 
 from ..cnn14.configuration_afm_cnn14 import AfmCnn14Config
+from ..common.configuration_afm_common import AfmConfig
 from ..effects_cnn.configuration_afm_effects_cnn import AfmEffectsCnnConfig
 from ..htsat.configuration_afm_htsat import AfmHtsatConfig
 from ..speech_encoder.configuration_afm_speech_encoder import AfmSpeechEncoderConfig
@@ -19,7 +20,7 @@ SINGLE: dict[str, type[PreTrainedConfig]] = {
 
 
 @strict
-class AfmEarsConfig(PreTrainedConfig):
+class AfmEarsConfig(AfmConfig):
     r"""Configuration of an [`AfmEarsModel`]: several encoders that hear the same clip.
 
     WavText5K's model hears with two; so does every ablation that asks what a second ear adds.

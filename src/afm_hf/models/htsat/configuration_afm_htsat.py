@@ -7,11 +7,12 @@ official CLAP 2023 checkpoint (31 M parameters).
 from typing import Any, Literal
 
 from huggingface_hub.dataclasses import strict
-from transformers import PreTrainedConfig
+
+from ..common.configuration_afm_common import AfmConfig
 
 
 @strict
-class AfmHtsatConfig(PreTrainedConfig):
+class AfmHtsatConfig(AfmConfig):
     r"""Configuration of an [`AfmHtsatModel`].
 
     Args:

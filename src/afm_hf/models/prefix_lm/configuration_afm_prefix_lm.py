@@ -3,15 +3,15 @@
 from typing import Any
 
 from huggingface_hub.dataclasses import strict
-from transformers import AutoConfig, PreTrainedConfig
+from transformers import AutoConfig
 from transformers.configuration_utils import SubConfigSpec
 
-from ..common.configuration_afm_common import installed_pipelines
+from ..common.configuration_afm_common import AfmConfig
 from ..encoders.configuration_afm_encoders import EncoderConfigSpec
 
 
 @strict
-class AfmPrefixLMConfig(PreTrainedConfig):
+class AfmPrefixLMConfig(AfmConfig):
     r"""
     Audio encoder, language model and the token between them.
 
@@ -37,7 +37,7 @@ class AfmPrefixLMConfig(PreTrainedConfig):
     tie_word_embeddings: bool = True
 
     def __post_init__(self, **kwargs: Any) -> None:
-        super().__post_init__(**installed_pipelines(self, kwargs))
+        super().__post_init__(**kwargs)
         if self.audio_token_id is None:
             self.audio_token_id = self.text_config.vocab_size - 1
         if not 0 <= self.audio_token_id < self.text_config.vocab_size:

@@ -22,6 +22,7 @@ from transformers.utils import TransformersKwargs, can_return_tuple
 
 from ..common.batch_norms_afm import StillBatchNorms
 from ..common.modeling_afm_common import AfmProjectionLinear, AfmTransformerMapper
+from ..common.repo_code_afm import OwnCode
 from ..encoders.modeling_afm_encoders import build_audio_encoder
 from .configuration_afm_prefix_lm import AfmPrefixLMConfig
 from .generation_afm import run_once_per_example
@@ -66,7 +67,7 @@ class AfmPrefixLMOutput(ModelOutput):
     audio_hidden_states: torch.Tensor | None = None
 
 
-class AfmPrefixLMPreTrainedModel(StillBatchNorms, PreTrainedModel):
+class AfmPrefixLMPreTrainedModel(OwnCode, StillBatchNorms, PreTrainedModel):
     config: AfmPrefixLMConfig
     base_model_prefix = "model"
     main_input_name = "input_ids"

@@ -17,6 +17,7 @@ from transformers.utils import logging
 from ...audio.audio_loading import AudioDecodeError
 from ..common.feature_extraction_afm import IN_WINDOWS, as_clips
 from ..common.processing_afm import merged_arguments, pad, row_length, shortened
+from ..common.repo_code_afm import OwnCode
 
 logger = logging.get_logger(__name__)
 
@@ -24,7 +25,7 @@ AUDIO_TOKEN = "<|audio|>"
 IGNORED = -100
 
 
-class AfmPrefixLMProcessor(ProcessorMixin):
+class AfmPrefixLMProcessor(OwnCode, ProcessorMixin):
     r"""
     Joins a feature extractor and the language model's tokenizer, which has the placeholder `<|audio|>` as a token.
 

@@ -3,12 +3,14 @@
 from typing import Any
 
 from huggingface_hub.dataclasses import strict
-from transformers import AutoConfig, PreTrainedConfig
+from transformers import AutoConfig
 from transformers.configuration_utils import SubConfigSpec
+
+from ..common.configuration_afm_common import AfmConfig
 
 
 @strict
-class AfmSpeechEncoderConfig(PreTrainedConfig):
+class AfmSpeechEncoderConfig(AfmConfig):
     r"""
     Configuration of an [`AfmSpeechEncoderModel`].
 

@@ -3,11 +3,12 @@
 from typing import Any
 
 from huggingface_hub.dataclasses import strict
-from transformers import PreTrainedConfig
+
+from ..common.configuration_afm_common import AfmConfig
 
 
 @strict
-class AfmYamnetConfig(PreTrainedConfig):
+class AfmYamnetConfig(AfmConfig):
     r"""Configuration of an [`AfmYamnetModel`]; the defaults are the official sizes.
 
     Args:
