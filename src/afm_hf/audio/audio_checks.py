@@ -187,33 +187,32 @@ class Part:
         return None if self.max_duration_s is None else self.max_duration_s + 1.0  # shows that there was more
 
 
-def check_waveform(waveform: Waveform, rate: int, part: Part, label: str) -> Waveform:
-    """Refuse what no feature extractor can use; `waveform` is (channels, samples)."""
+def check_waveform(waveform: Waveform, rate: int, part: Part, label: str, before: int = 0) -> Waveform:
+    """Refuse what no feature extractor can use; `waveform` is (channels, samples), behind `before` samples."""
     check_rate(rate, label, "its sampling rate")
     if not waveform.size:
         where = f"no samples from {part.offset_s:g} s on" if part.offset_s else "no samples"
         raise AudioDecodeError(label, f"holds {where}", "It is shorter than expected, cut off, or was never filled.")
-    check_channels(waveform.shape[0], label)
-    if part.max_duration_s is not None and waveform.shape[1] > part.max_duration_s * rate:
+    channels, samples = waveform.shape[0], before + waveform.shape[1]
+    check_channels(channels, label)
+    if part.max_duration_s is not None and samples > part.max_duration_s * rate:
         hint = "Read a part of it with offset_s and duration_s, or raise max_duration_s."
         raise AudioDecodeError(label, f"is longer than max_duration_s = {part.max_duration_s:g} s", hint)
-    most = part.most_samples(rate, waveform.shape[0])
-    if waveform.shape[1] > most:
+    most = part.most_samples(rate, channels)
+    if samples > most:
         hint = "Read it in parts with offset_s and duration_s, or raise max_values."
         at = f" at {part.wanted_rate} Hz" if part.wanted_rate and part.wanted_rate > rate else ""
-        reason = (
-            f"is longer than {most / rate:.1f} s ({waveform.shape[0]} channels): more than {part.max_values} values"
-        )
+        reason = f"is longer than {most / rate:.1f} s ({channels} channels): more than {part.max_values} values"
         raise AudioDecodeError(label, reason + at, hint)
-    _check_values(waveform, rate, label)
+    _check_values(waveform, rate, label, before)
     return waveform
 
 
-def _check_values(waveform: Waveform, rate: int, label: str) -> None:
+def _check_values(waveform: Waveform, rate: int, label: str, before: int) -> None:
     peak = float(np.maximum(waveform.max(), -waveform.min()))  # NaN and infinity come through both
     if not math.isfinite(peak):
         bad = ~np.isfinite(waveform)
-        first = int(bad.any(axis=0).argmax())
+        first = before + int(bad.any(axis=0).argmax())
         reason = f"{int(bad.sum())} of {waveform.size} values are NaN or infinite, the first at {first / rate:.3f} s"
         raise AudioDecodeError(label, reason, "Mend the file; np.nan_to_num turns such samples into numbers.")
     hint = "Integer PCM held as floats? Divide int16 values by 32768, or pass the integers themselves."

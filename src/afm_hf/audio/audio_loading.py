@@ -21,7 +21,7 @@ from .audio_resampling import resample_sinc, resample_soxr
 from .audio_samples import lacks_rate, warn_of_assumed_rate
 
 _BACKENDS = ("auto", "soundfile", "torchcodec", "torchaudio", "ffmpeg")
-_CHANNEL_POLICIES = ("mean", "concat", "first")
+CHANNEL_POLICIES = ("mean", "concat", "first")
 _RESAMPLERS = ("soxr", "torchaudio")
 
 
@@ -95,7 +95,7 @@ def load_audio(
         AudioDecodeError: the source cannot be read, or what it holds is not usable audio.
         ValueError: `channels`, `resampler` or `backend` is not one of the names above.
     """
-    check_choice("channels", channels, _CHANNEL_POLICIES)
+    check_choice("channels", channels, CHANNEL_POLICIES)
     check_choice("resampler", resampler, _RESAMPLERS)
     label = name or describe_source(source)
     wanted = None if sampling_rate is None else check_rate(sampling_rate, label, "sampling_rate")

@@ -2,6 +2,8 @@
 
 import functools
 import math
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,16 +12,39 @@ from .audio_checks import AudioDecodeError, UnavailableError, Waveform, optional
 
 
 def resample_soxr(waveform: Waveform, orig: int, new: int) -> Waveform:
-    try:
-        soxr = optional("soxr")
-    except UnavailableError as why:
-        raise AudioDecodeError("<waveform>", f"soxr cannot be used: {why}", "Run `pip install soxr`.") from None
+    soxr = _soxr()
     length = -(-waveform.shape[1] * new // orig)
     resampled = np.zeros((waveform.shape[0], length), np.float32)
     for channel, row in enumerate(waveform):  # one by one: all at once needs three times the memory
         samples = soxr.resample(np.ascontiguousarray(row), orig, new, quality="HQ")[:length]
         resampled[channel, : len(samples)] = samples  # soxr rounds the length; this rounds it up, as the other does
     return resampled
+
+
+def resample_parts(parts: Iterable[Waveform], orig: int, new: int) -> Iterator[Waveform]:
+    """One channel by soxr, part after part `(samples,)`: the numbers of `resample_soxr`, few of them at a time."""
+    if orig == new:
+        yield from parts
+        return
+    stream = _soxr().ResampleStream(orig, new, 1, dtype="float32", quality="HQ")
+    came = gone = 0
+    for part in parts:
+        came += len(part)
+        made = stream.resample_chunk(np.ascontiguousarray(part))
+        gone += len(made)
+        if len(made):
+            yield made
+    left = -(-came * new // orig) - gone  # the whole length is rounded up, as there
+    rest = stream.resample_chunk(np.empty(0, np.float32), last=True)[: max(0, left)]
+    if left > 0:
+        yield np.pad(rest, (0, left - len(rest)))
+
+
+def _soxr() -> Any:
+    try:
+        return optional("soxr")
+    except UnavailableError as why:
+        raise AudioDecodeError("<waveform>", f"soxr cannot be used: {why}", "Run `pip install soxr`.") from None
 
 
 def resample_sinc(waveform: Waveform, orig: int, new: int) -> Waveform:

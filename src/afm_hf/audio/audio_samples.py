@@ -9,7 +9,7 @@ import array
 import functools
 import logging
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -158,20 +158,32 @@ def _samples_in(mapping: Mapping[Any, Any]) -> Any:
 
 def from_samples(samples: Any, label: str) -> Waveform:
     """Array, tensor, list or buffer -> float32 (channels, samples)."""
-    waveform = as_float32(samples, label)
-    if waveform.ndim not in (1, 2):
+    return as_float32(_as_rows(samples, label), label)
+
+
+def parts_of_samples(samples: Any, size: int, label: str) -> Iterator[Waveform]:
+    """As [`from_samples`], `size` samples at a time."""
+    rows = _as_rows(samples, label)
+    for start in range(0, rows.shape[1], size):
+        yield as_float32(rows[:, start : start + size], label)
+
+
+def _as_rows(samples: Any, label: str) -> npt.NDArray[Any]:
+    """Checked numbers of any type, (channels, samples)."""
+    numbers = _as_array(samples, label)
+    if numbers.ndim not in (1, 2):
         hint = "Pass one clip at a time, without a batch axis."
-        raise AudioDecodeError(label, f"has shape {waveform.shape}, expected (samples,) or (channels, samples)", hint)
-    waveform = waveform[None] if waveform.ndim == 1 else waveform  # (samples,) -> (1, samples)
-    rows, columns = waveform.shape
-    if not waveform.size:
+        raise AudioDecodeError(label, f"has shape {numbers.shape}, expected (samples,) or (channels, samples)", hint)
+    numbers = numbers[None] if numbers.ndim == 1 else numbers  # (samples,) -> (1, samples)
+    rows, columns = numbers.shape
+    if not numbers.size:
         raise AudioDecodeError(label, f"is empty: shape {np.shape(samples)}")
     if rows > columns or rows > MAX_CHANNELS:
         # Taking (samples, channels) for (channels, samples) would average over time without any sign of it.
         hint = "If this is (samples, channels), transpose it: array.T."
-        reason = f"has shape {waveform.shape}: {rows} channels of {columns} samples; expected (channels, samples)"
+        reason = f"has shape {numbers.shape}: {rows} channels of {columns} samples; expected (channels, samples)"
         raise AudioDecodeError(label, f"{reason} with at most {MAX_CHANNELS} channels", hint)
-    return waveform
+    return numbers
 
 
 def from_audio_samples(samples: Any, label: str) -> tuple[Waveform, int]:

@@ -4,7 +4,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -25,14 +25,17 @@ class UnknownFormatError(Exception):
     """soundfile does not know the format; another decoder may."""
 
 
+_Block = npt.NDArray[np.float32]  # (samples, channels)
+
+
 @dataclass
 class _Reading:
     """What has been read of a file, and what should have been."""
 
-    rate: int
-    channels: int
-    blocks: list[npt.NDArray[np.float32]] = field(default_factory=list)
+    rate: int = 0  # in Hz; 0 before anything is read
+    channels: int = 0
     samples: int = 0  # read, and those before the wanted part
+    got: int = 0  # samples of the wanted part
     wanted: int = 0  # samples up to the end of the wanted part
     promised: int = 0
     slack: int = 0
@@ -52,66 +55,89 @@ def decode_soundfile(file: EncodedAudio, part: Part) -> tuple[Waveform, int]:
     """
     soundfile = optional("soundfile")
     with file.opened() as stream:
-        reading = _glance(soundfile, stream, part, file.name) or _read(
+        reading, blocks = _glance(soundfile, stream, part, file.name) or _gathered(
             soundfile, stream, contents_of(stream), part, file.name
         )
     if not reading.is_full:
         _check_promise(reading, part, file.name)
-    return _joined(reading.blocks, reading.channels), reading.rate
+    return _joined(blocks, reading.channels), reading.rate
 
 
-def _glance(soundfile: Any, stream: BinaryIO, part: Part, label: str) -> _Reading | None:
+def stream_soundfile(file: EncodedAudio, part: Part) -> Iterator[tuple[Waveform, int]]:
+    """As [`decode_soundfile`], block by block: (channels, samples), and the rate."""
+    soundfile = optional("soundfile")
+    reading = _Reading()
+    with file.opened() as stream:
+        for block in _read(soundfile, stream, contents_of(stream), part, file.name, reading):
+            yield np.ascontiguousarray(block.T), reading.rate
+    if not reading.is_full:
+        _check_promise(reading, part, file.name)
+
+
+def _glance(soundfile: Any, stream: BinaryIO, part: Part, label: str) -> tuple[_Reading, list[_Block]] | None:
     """The wanted part, if it can be had without going through the whole of a large file."""
     end_s = part.end_s()
     if end_s is None:
         return None
     contents = contents_of(stream, end_s)
     if not contents.is_glance:
-        return _read(soundfile, stream, contents, part, label)
+        return _gathered(soundfile, stream, contents, part, label)
     with suppress(UnknownFormatError, AudioDecodeError):  # the whole of it may be readable
-        reading = _read(soundfile, stream, contents, part, label)
-        return reading if reading.is_full else None
+        reading, blocks = _gathered(soundfile, stream, contents, part, label)
+        return (reading, blocks) if reading.is_full else None
     return None
 
 
-def _read(soundfile: Any, stream: BinaryIO, contents: Contents, part: Part, label: str) -> _Reading:
-    reading: _Reading | None = None
+def _gathered(
+    soundfile: Any, stream: BinaryIO, contents: Contents, part: Part, label: str
+) -> tuple[_Reading, list[_Block]]:
+    reading = _Reading()
+    blocks = list(_read(soundfile, stream, contents, part, label, reading))
+    return reading, blocks
+
+
+def _read(
+    soundfile: Any, stream: BinaryIO, contents: Contents, part: Part, label: str, reading: _Reading
+) -> Iterator[_Block]:
+    """The blocks of the wanted part; `reading` says what they are, and what should have come."""
     for index, piece in enumerate(contents.pieces):
         with _opened(soundfile, piece.open(stream)) as sound:
             if _is_mpeg(sound) and not isinstance(piece.segments[0], bytes):
                 # It goes by a few bits at the beginning, which headerless PCM may have, too.
                 raise UnknownFormatError("it begins like MPEG audio, but no frames follow each other in it")
-            if reading is None:
-                reading = _begun(sound, part, label)
+            if not reading.rate:
+                _begin(reading, sound, part, label)
             elif (sound.samplerate, sound.channels) != (reading.rate, reading.channels):
                 reading.complaint = _change(sound, reading)
                 break
-            _read_piece(sound, piece, reading, part.start(reading.rate), label, jump=index == 0)
+            yield from _read_piece(sound, piece, reading, part.start(reading.rate), label, jump=index == 0)
         if reading.is_full:
             break
-    if reading is None:
+    if not reading.rate:
         raise UnknownFormatError("it holds nothing")
     reading.complaint = reading.complaint or contents.complaint
-    return reading
 
 
-def _begun(sound: Any, part: Part, label: str) -> _Reading:
-    rate = check_rate(sound.samplerate, label, "its sampling rate")
+def _begin(reading: _Reading, sound: Any, part: Part, label: str) -> None:
+    reading.rate = check_rate(sound.samplerate, label, "its sampling rate")
     check_channels(sound.channels, label)
-    slack = max(int(_MISSING_S * rate), _MPEG_FRAMES if _is_mpeg(sound) else 0)
-    return _Reading(rate, sound.channels, wanted=part.start(rate) + part.quota(rate, sound.channels), slack=slack)
+    reading.channels = sound.channels
+    reading.slack = max(int(_MISSING_S * reading.rate), _MPEG_FRAMES if _is_mpeg(sound) else 0)
+    reading.wanted = part.start(reading.rate) + part.quota(reading.rate, sound.channels)
 
 
-def _read_piece(sound: Any, piece: Piece, reading: _Reading, start: int, label: str, jump: bool) -> None:
+def _read_piece(sound: Any, piece: Piece, reading: _Reading, start: int, label: str, jump: bool) -> Iterator[_Block]:
     try:
         reading.promised += piece.samples or int(_promised_samples(sound) * piece.share)
         limit = piece.samples or _held_samples(sound)
         begin = reading.samples
         if start > begin:
             reading.samples += _skip(sound, min(start - begin, limit), jump)
-        for block in _blocks(sound, min(reading.wanted, begin + limit) - reading.samples):
-            reading.blocks.append(block)
+        blocks = _blocks(sound, min(reading.wanted, begin + limit) - reading.samples)
+        while (block := next(blocks, None)) is not None:
             reading.samples += len(block)
+            reading.got += len(block)
+            yield block
     except Exception as error:  # libsndfile's own error, and soundfile's asserts and TypeErrors
         reason = f"is damaged: {_sndfile_reason(error)}"
         raise AudioDecodeError(label, reason, "duration_s may still read the part before it.") from error
@@ -212,7 +238,7 @@ def _in_log(sound: Any, patterns: dict[str, str]) -> list[str]:
 def _check_promise(reading: _Reading, part: Part, label: str) -> None:
     """Warns of sound that is missing at the end of what was read, or raises if there is none at all."""
     start = part.start(reading.rate)
-    got, promised = sum(map(len, reading.blocks)), min(reading.promised, reading.wanted) - start
+    got, promised = reading.got, min(reading.promised, reading.wanted) - start
     missing = promised - got
     if missing > reading.slack and not got:
         raise AudioDecodeError(label, f"its header promises {promised} samples, but it holds none: it is cut off")
