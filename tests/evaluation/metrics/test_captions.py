@@ -68,6 +68,11 @@ def test_the_order_of_clips_and_references_does_not_matter():
         assert score == pytest.approx(golden["corpus"][name], abs=1e-9)
 
 
+def test_texts_without_a_word_in_common_score_nothing():
+    scores = caption_scores(["a dog barks", "rain"], ["thunder rolls", "cats meow"], metrics=WITHOUT_JAVA).scores
+    assert set(scores.values()) == {0.0}
+
+
 def test_bleu_of_a_part_comes_from_the_sums_of_its_clips():
     golden = GOLDEN["sets"]["clotho"]
     table = bleu_counts(CaptionPairs.from_texts(golden["candidates"], golden["references"])).table()
