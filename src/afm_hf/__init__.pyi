@@ -64,6 +64,7 @@ from .models.yamnet.feature_extraction_afm_yamnet import AfmYamnetFeatureExtract
 from .models.yamnet.modeling_afm_yamnet import AfmYamnetForAudioClassification as AfmYamnetForAudioClassification
 from .models.yamnet.modeling_afm_yamnet import AfmYamnetModel as AfmYamnetModel
 from .pipelines.pipeline_audio_captioning import AudioCaptioningPipeline as AudioCaptioningPipeline
+from .pipelines.pipeline_audio_classification import AudioClassificationPipeline as AudioClassificationPipeline
 from .pipelines.pipeline_audio_difference import AudioDifferencePipeline as AudioDifferencePipeline
 from .pipelines.pipeline_audio_entailment import AudioEntailmentPipeline as AudioEntailmentPipeline
 from .pipelines.pipeline_audio_quality_assessment import (
@@ -73,6 +74,7 @@ from .pipelines.pipeline_audio_question_answering import (
     AudioQuestionAnsweringPipeline as AudioQuestionAnsweringPipeline,
 )
 from .pipelines.pipeline_audio_text_generation import AudioTextGenerationPipeline as AudioTextGenerationPipeline
+from .pipelines.pipeline_feature_extraction import FeatureExtractionPipeline as FeatureExtractionPipeline
 from .pipelines.pipeline_test_time_adaptation import TestTimeAdaptationPipeline as TestTimeAdaptationPipeline
 from .pipelines.pipeline_zero_shot_audio_classification import (
     ZeroShotAudioClassificationPipeline as ZeroShotAudioClassificationPipeline,

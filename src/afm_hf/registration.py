@@ -189,6 +189,13 @@ def _register_pipelines() -> None:
             type="multimodal",
         )
 
+    def improve(task: str, implementation: str) -> None:
+        known = PIPELINE_REGISTRY.supported_tasks[task]
+        PIPELINE_REGISTRY.supported_tasks[task] = _LazyTask({**known, "impl": implementation})
+
+    # Subclasses of the stock ones, which do the same for other models, with the same models by default.
+    improve("audio-classification", "AudioClassificationPipeline")
+    improve("feature-extraction", "FeatureExtractionPipeline")
     # Takes the place of the stock one under the same task name: same arguments, same results, for any model.
     register("zero-shot-audio-classification", "ZeroShotAudioClassificationPipeline", AutoModel, "clap-tiny")
     register("audio-quality-assessment", "AudioQualityAssessmentPipeline", AutoModel, "clap-tiny")

@@ -22,8 +22,14 @@ SOURCE = Path(__file__).parents[1]
 ROOMS = ("audio", "models", "pipelines", "entailment", "adaptation/test_time")  # base names in these are unique
 _RELATIVE = re.compile(r"^(\s*from )\.+(?:\w+\.)*(\w+)(?= import\b)", re.MULTILINE)
 
-# model type -> (pipeline's task -> Auto class of its model)
-_CLAP_TASKS = ("zero-shot-audio-classification", "audio-quality-assessment", "test-time-adaptation", "audio-entailment")
+# model type -> tasks of its pipelines
+_CLAP_TASKS = (
+    "zero-shot-audio-classification",
+    "audio-classification",
+    "audio-quality-assessment",
+    "test-time-adaptation",
+    "audio-entailment",
+)
 _ONE_CLIP = ("audio-text-generation", "audio-captioning", "audio-question-answering", "audio-entailment")
 _TASKS: dict[str, tuple[str, ...]] = {
     "clap_afm": _CLAP_TASKS,
@@ -47,6 +53,8 @@ _AUTO_CLASSES: dict[str, dict[str, str]] = {
     },
     "afm_adiff": {"AutoModelForMultimodalLM": "AdiffForConditionalGeneration", "AutoModel": "AdiffModel"},
 }
+
+_AUTO_OF_TASK = {"audio-classification": "AutoModelForAudioClassification"}  # of all others the first of the above
 
 
 def save_with_code(
@@ -187,7 +195,7 @@ def _pipelines(model_type: str) -> dict[str, dict[str, Any]]:
     entries = {}
     for task in _TASKS[model_type]:
         known = PIPELINE_REGISTRY.supported_tasks[task]
-        auto = next(iter(_AUTO_CLASSES[model_type]))
+        auto = _AUTO_OF_TASK.get(task, next(iter(_AUTO_CLASSES[model_type])))
         entries[task] = {"impl": _reference(known["impl"].__name__), "pt": [auto], "type": "multimodal"}
     return entries
 
