@@ -20,6 +20,13 @@ def demo(
     share: Annotated[
         bool, typer.Option("--share/--no-share", help="Open it to the world through a server of gradio's makers.")
     ] = False,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Another name under which the page may be asked for, as behind a proxy; repeatable, * for any.",
+            show_default="this machine's",
+        ),
+    ] = None,
     device: DeviceOption = None,
 ) -> None:
     """Serve a web page on which to try the models, for this machine only; end it with Ctrl+C."""
@@ -31,5 +38,5 @@ def demo(
         page = build_page(models)
         if share:
             typer.echo("The page goes through a public server: clips leave this machine.", err=True)
-        note(f"The page: {serve(page, host, port, share, block=False)} (Ctrl+C ends it)")
+        note(f"The page: {serve(page, host, port, share, block=False, hosts=allow_host or ())} (Ctrl+C ends it)")
         page.block_thread()

@@ -4,7 +4,7 @@ import functools
 import html
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is imported, which would call home
@@ -17,6 +17,7 @@ except ImportError as error:
     ) from error
 
 from .clips import licence_line, message_for_visitors
+from .guards import ANY, BusyInWords, OwnNameOnly, OwnServerOnly, names_of_this_machine
 from .models import DemoModels
 from .tabs import Run, adaptation_tab, answers_tab, classify_tab, difference_tab, quality_tab
 
@@ -37,11 +38,7 @@ STYLE = """
 .small {font-size: 0.85rem; color: var(--body-text-color)}
 .picture img {padding-top: 2rem}
 """
-# What a browser may load for this page: from its own server only.
-POLICY = (
-    "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
-    "style-src 'self' 'unsafe-inline'; connect-src 'self' data: blob:; form-action 'self'; base-uri 'self'"
-)
+WAITING = 32  # jobs at most
 logger = logging.getLogger(__name__)
 
 
@@ -73,6 +70,7 @@ def serve(
     port: int | None = 7860,
     share: bool = False,
     block: bool = True,
+    hosts: Sequence[str] = (),
 ) -> str:
     """
     Serves the page until it is interrupted.
@@ -84,6 +82,9 @@ def serve(
         port (`int`, *optional*, defaults to 7860): Port; `None` takes a free one.
         share (`bool`, *optional*, defaults to `False`): Open it to the world through a server of gradio's makers.
         block (`bool`, *optional*, defaults to `True`): Wait until it is interrupted.
+        hosts (`Sequence[str]`, *optional*):
+            Further names under which the page may be asked for, as behind a proxy; `"*"` for all. Addresses in numbers
+            and the names of this machine always may. Shared, and in a Space, all may.
 
     Returns:
         The address of the page.
@@ -93,7 +94,12 @@ def serve(
     """
     from starlette.middleware import Middleware
 
-    served = page.queue(default_concurrency_limit=1, max_size=32).launch(
+    where = os.environ.get("GRADIO_SERVER_NAME") if host is None else host
+    open_to_all = share or bool(os.environ.get("SPACE_ID"))
+    proxies = frozenset([ANY] if open_to_all else (name.lower() for name in hosts))
+    own_names = Middleware(OwnNameOnly, own=names_of_this_machine(where), proxies=proxies)
+    guards = [own_names, Middleware(BusyInWords, waiting=WAITING)]
+    served = page.queue(default_concurrency_limit=1, max_size=WAITING).launch(
         server_name=host,
         server_port=port,
         share=share,
@@ -105,29 +111,11 @@ def serve(
         footer_links=[],
         theme=gr.themes.Default(primary_hue="blue", font=SYSTEM_FONT, font_mono=SYSTEM_MONO),
         css=STYLE,
-        app_kwargs={"middleware": [] if share else [Middleware(OwnServerOnly)]},
+        app_kwargs={"middleware": guards if share else [Middleware(OwnServerOnly), *guards]},
     )
     if block:
         page.block_thread()
     return str(served[1])
-
-
-class OwnServerOnly:
-    """ASGI middleware that forbids browsers to load anything for this page from another server."""
-
-    def __init__(self, app: Any) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Adds the policy to the headers of each response."""
-
-        async def send_with_policy(message: Any) -> None:
-            if message["type"] == "http.response.start":
-                headers = [*message.get("headers", []), (b"content-security-policy", POLICY.encode())]
-                message = {**message, "headers": [*headers, (b"referrer-policy", b"no-referrer")]}
-            await send(message)
-
-        await self.app(scope, receive, send_with_policy)
 
 
 def runner(models: DemoModels) -> Run:
