@@ -127,7 +127,7 @@ class Rerun:
         scores = torch.zeros(1)
         for step in range(self.case.new_tokens):
             start = time.perf_counter()
-            prefix = model.get_audio_features(self.case.input_features)
+            prefix = model.get_prefix(self.case.input_features)
             encoded = time.perf_counter()
             ids, scores = self.step(ids, prefix, scores, step + 1)
             self.encoder_s += encoded - start

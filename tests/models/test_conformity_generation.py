@@ -134,7 +134,7 @@ def test_embeddings_in_place_of_ids_give_the_same_tokens(row, decoding):
     inputs = row.prompt_inputs(add_text=["a", "a dog", ""])
     extra = {name: inputs[name] for name in row.model.prefix_input_names if name in inputs}
     with torch.no_grad():
-        prefix = row.model.get_audio_features(inputs["input_features"], **extra)
+        prefix = row.model.get_prefix(inputs["input_features"], **extra)
         words = row.model.get_input_embeddings()(inputs["input_ids"])
         embeds = row.model.model.insert_prefix(inputs["input_ids"], words, prefix)
     mask = inputs["attention_mask"]

@@ -142,7 +142,20 @@ def test_the_checkpoints_settings_hold_where_the_user_says_nothing(monkeypatch):
     monkeypatch.setattr(pipe.model, "generate", lambda **kwargs: calls.append(kwargs) or torch.zeros(1, 99).long())
     pipe(clips(1)[0])
     pipe(clips(1)[0], max_length=70)
-    assert calls[-2]["max_new_tokens"] == 256 and "max_new_tokens" not in calls[-1]
+    places = pipe.model.config.max_position_embeddings - pipe.model.config.num_placeholders + 1
+    assert calls[-2]["max_new_tokens"] == places < 256 and "max_new_tokens" not in calls[-1]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_length_of_the_call_is_obeyed(kind):
+    """Whatever `max_new_tokens` the checkpoint has; `max_length` counts the prompt, too."""
+    pipe = make(kind, prompt=prompt_of(kind))
+    prompt = pipe.preprocess(examples(kind)[0], sampling_rate=RATE, prompt=prompt_of(kind))["inputs"]["input_ids"]
+    whole = texts(pipe(examples(kind)[0]))[0]
+    short = texts(pipe(examples(kind)[0], max_length=prompt.shape[1] + 2))[0]
+    assert len(whole) > 2 >= len(short) and whole.startswith(short)
+    with pytest.raises(ValueError, match=r"places for \d+.*at most \d+"):
+        pipe(examples(kind)[0], max_new_tokens=10_000)
 
 
 def test_the_authors_beams(monkeypatch):
@@ -183,7 +196,7 @@ def test_half_precision(kind):
     model, processor = parts(kind)
     pipe = AudioTextGenerationPipeline(model=model.to(torch.bfloat16), processor=processor, device="cpu")
     inputs = pipe.preprocess(examples(kind)[0], sampling_rate=RATE, prompt="x")["inputs"]
-    assert inputs["input_features"].dtype == torch.bfloat16 and inputs["input_ids"].dtype == torch.long
+    assert inputs["input_features"].dtype == torch.float32 and inputs["input_ids"].dtype == torch.long
     assert isinstance(pipe(examples(kind)[0], sampling_rate=RATE, prompt="x")[0]["generated_text"], str)
 
 

@@ -249,6 +249,8 @@ MCQ = list(OPTIONS["afm_mellow"])
         ("(C) It is plausible.", 2, 2),
         ("d", 3, None),
         ("b)", 1, None),
+        ("The answer is B.", 1, None),
+        ("a) or b)", None, None),
         ("it is definitely false", None, 1),
         ("I think that it is plausible", None, 2),
         ("a) it is definitely false", 0, 1),  # the two ways differ

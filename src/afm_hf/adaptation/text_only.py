@@ -24,8 +24,9 @@ from ..models.clapcap.configuration_clap_afm_captioning import ClapAfmCaptioning
 from ..models.clapcap.modeling_clap_afm_captioning import ClapAfmForConditionalGeneration
 from ..models.clapcap.processing_clap_afm_captioning import ClapAfmCaptioningProcessor
 from ..models.common.processing_afm import pad
+from ..models.prefix_lm.inputs_afm import IGNORED
 from ..models.prefix_lm.modeling_afm_prefix_lm import AfmPrefixLMModel
-from ..models.prefix_lm.processing_afm_prefix_lm import AUDIO_TOKEN, IGNORED
+from ..models.prefix_lm.processing_afm_prefix_lm import AUDIO_TOKEN
 
 
 @dataclass

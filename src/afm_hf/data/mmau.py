@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from .choices import question_choices
 from .engine import Example, build_table
 from .report import ReadReport
 from .tables import read_rows
@@ -25,7 +26,8 @@ def read_mmau(
     Reads `mmau-test-mini.json` or `mmau-test.json`: `prompt` (the question), `choices`, `answer`.
 
     Further columns: `id`, `task` (`"sound"`, `"music"` or `"speech"`), `difficulty`, `category`, `sub_category`. The
-    large test has no answers, `answer` is empty there.
+    large test has no answers, `answer` is empty there. Choices that a copy of the file holds as one text (a list as
+    JSON, one a line, parted by semicolons) are read as the list that they are.
 
     Args:
         table: The file.
@@ -41,10 +43,12 @@ def read_mmau(
 
     def examples() -> Iterator[Example]:
         for row in read_rows(path, _COLUMNS, MMAU):
+            answer = row.text("answer")
+            choices = question_choices(row.fields["choices"], row.source, answer)
             columns = {
                 "prompt": row.needed("question"),
-                "choices": row.texts("choices"),
-                "answer": row.text("answer"),
+                "choices": [text.strip() for text in choices],
+                "answer": answer,
                 **{name: row.text(name) for name in ("id", "task", "difficulty")},
                 "category": ", ".join(row.texts("category")),  # some rows of the official file have a list of one
                 "sub_category": row.text("sub-category"),

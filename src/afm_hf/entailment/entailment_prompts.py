@@ -8,6 +8,7 @@ the names of b and c. An answer that names no option has no class; there it coun
 import re
 from collections.abc import Mapping, Sequence
 
+from ..models.prefix_lm.letters_afm import named_letters
 from ..models.prefix_lm.prompts_afm import scored_answers
 from .entailment_labels import CONTRADICTION, ENTAILMENT, LABELS, NEUTRAL
 
@@ -87,10 +88,9 @@ def as_options(options: Mapping[str, str | None]) -> dict[str, str | None]:
 
 
 def named_letter(answer: str, options: Sequence[str]) -> int | None:
-    """Index of the option whose letter an answer begins with, as `b)`, `(b)`, `b.` or a bare `b`; else None."""
-    match = re.match(r"\(?([a-z])(?:[).:]|\s*$)", answer.strip().lower())
-    index = LETTERS.find(match[1]) if match else -1
-    return index if 0 <= index < len(options) else None
+    """Index of the option whose letter an answer names, as `b)`, `b` or `the answer is b`; None if not clearly one."""
+    found = named_letters(answer, LETTERS[: len(options)])
+    return LETTERS.index(found.pop()) if len(found) == 1 else None
 
 
 def named_option(answer: str, options: Sequence[str]) -> int | None:

@@ -190,7 +190,7 @@ class AfmPrefixLMPipeline(Pipeline):
             raise AudioDecodeError(source, error.reason, error.hint) from error
         except ValueError as error:
             raise BadInputError(str(error)) from error
-        return {"inputs": dict(inputs.to(self.dtype)), "options": options}
+        return {"inputs": dict(inputs), "options": options}  # in fp32, as the batch norm over log-mels wants them
 
     def _clips_of(self, audio: Any) -> list[Any]:
         """The clips of one input."""
@@ -275,7 +275,7 @@ class AfmPrefixLMPipeline(Pipeline):
         config = self.model.generation_config
         lengths = {"max_new_tokens", "max_length", "generation_config"} & settings.keys()
         if not lengths and config.max_new_tokens is None and config.max_length in (None, 20):  # nobody says
-            settings["max_new_tokens"] = DEFAULT_MAX_NEW_TOKENS
+            settings["max_new_tokens"] = self._default_length(inputs["attention_mask"])
         made = self.model.generate(**inputs, **settings)
         ends = None  # the processor then guesses which pad tokens are words
         if not {"stop_strings", "stopping_criteria"} & settings.keys():
@@ -284,6 +284,12 @@ class AfmPrefixLMPipeline(Pipeline):
         texts = self.processor.decode_answers(getattr(made, "sequences", made), inputs["input_ids"], ends)
         each = len(texts) // len(inputs["input_ids"])
         return [texts[start : start + each] for start in range(0, len(texts), each)]
+
+    def _default_length(self, attention_mask: torch.Tensor) -> int:
+        """New tokens where nobody says how many: no more than the language model has places for."""
+        places = self.model.config.max_position_embeddings
+        room = DEFAULT_MAX_NEW_TOKENS if places is None else places - int(attention_mask.sum(dim=1).max()) + 1
+        return max(1, min(DEFAULT_MAX_NEW_TOKENS, room))
 
     def postprocess(self, model_outputs: dict[str, Any], **postprocess_params: Any) -> list[Any]:
         """Results of a batch: for each input `[{"generated_text": ...}, ...]`."""

@@ -143,8 +143,9 @@ class AudioQualityAssessmentPipeline(ZeroShotAudioClassificationPipeline):
                 made.
         """
         _, forward, postprocess = self._sanitize_parameters(**kwargs)
-        inputs = {name: x.to(self.dtype) if x.is_floating_point() else x for name, x in features.items()}
-        scores = self.forward(inputs, **{**self._forward_params, **forward})["scores"]  # (batch, segments)
+        scores = self.forward(self._cast(features), **{**self._forward_params, **forward})[
+            "scores"
+        ]  # (batch, segments)
         options = {**self._postprocess_params, **postprocess}
         for row in scores:
             yield self.postprocess({"scores": row[None]}, **options)

@@ -9,7 +9,7 @@ from transformers import AutoModel, AutoTokenizer
 from transformers.pipelines import PIPELINE_REGISTRY
 
 from ..models.clap_afm.embedding_clap_afm import DEFAULT_TEMPLATE, as_labels, as_templates, embed_texts
-from ..models.prefix_lm.prompts_afm import CAPTION_PROMPTS, CLASS_PROMPTS
+from ..models.prefix_lm.prompts_afm import CAPTION_PROMPTS, CLASS_PROMPTS, is_said
 from ..models.prefix_lm.scoring_afm import score_answers
 from .pipeline_afm_prefix_lm import AfmPrefixLMPipeline, checked_prompt
 from .pipeline_audio_inputs import BadInputError
@@ -243,9 +243,9 @@ def _ranked(
 
 
 def _match(text: str, labels: Sequence[str]) -> str | None:
-    """The label that the text is, or the only one that stands in it; None otherwise."""
+    """The label that the text is, or the only one whose words stand in it, not denied; None otherwise."""
     exact = [label for label in labels if label.lower() == text.lower().rstrip(".")]
-    within = [label for label in labels if label.lower() in text.lower()]
+    within = [label for label in labels if is_said(label.lower(), text.lower())]
     return exact[0] if exact else within[0] if len(within) == 1 else None
 
 

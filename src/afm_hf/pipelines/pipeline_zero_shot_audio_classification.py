@@ -32,6 +32,8 @@ from ..models.clap_afm.embedding_clap_afm import (
     logit_scale,
 )
 from ..models.clap_afm.texts_clap_afm import Tokens, longest_text
+from ..models.common.batch_afm import AfmBatchFeature
+from ..models.common.feature_extraction_afm import AfmFeatureExtractor
 from ..models.common.text_side_afm import text_side_version
 from .pipeline_audio_inputs import as_inputs, collate_features, load_batches
 
@@ -124,10 +126,14 @@ class ZeroShotAudioClassificationPipeline(Pipeline):
             For each clip a list of `{"score": float, "label": str}`, best first.
         """
         _, forward, postprocess = self._sanitize_parameters(**kwargs)
-        inputs = {name: x.to(self.dtype) if x.is_floating_point() else x for name, x in features.items()}
-        logits = self.forward(inputs, **{**self._forward_params, **forward})["logits"]  # (batch, labels)
+        logits = self.forward(self._cast(features), **{**self._forward_params, **forward})["logits"]  # (batch, labels)
         options = {**self._postprocess_params, **postprocess}
         return [self.postprocess({"logits": row[None]}, **options) for row in logits]
+
+    def _cast(self, features: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """In the model's dtype; log-mels of this package stay in fp32, in which its models normalise them."""
+        batch = AfmBatchFeature if isinstance(self.feature_extractor, AfmFeatureExtractor) else BatchFeature
+        return dict(batch(dict(features)).to(self.dtype))
 
     def clear_label_cache(self) -> None:
         """Forgets encoded labels. Needed only after weights were changed behind autograd's back, through `.data`."""
@@ -165,7 +171,7 @@ class ZeroShotAudioClassificationPipeline(Pipeline):
         return preprocess, forward, postprocess
 
     def preprocess(self, audio: Any, sampling_rate: int | None = None, truncation: str | None = None) -> BatchFeature:
-        """The model's audio inputs for one clip, in the model's dtype."""
+        """The model's audio inputs for one clip."""
         return extract_features(self.feature_extractor, audio, sampling_rate, truncation).to(self.dtype)
 
     def _forward(

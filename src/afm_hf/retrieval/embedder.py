@@ -13,6 +13,7 @@ import torch
 
 from ..hub.loading import load_clap, pick_device, resolve_model
 from ..models.clap_afm.embedding_clap_afm import embed_audio, embed_texts, extract_features
+from ..models.common.batch_afm import AfmBatchFeature
 from ..models.common.feature_extraction_afm import as_clips
 from ..pipelines.pipeline_audio_inputs import collate_features
 
@@ -80,8 +81,8 @@ class ClapEmbedder:
     @torch.no_grad()
     def embed_features(self, features: dict[str, torch.Tensor]) -> Embeddings:
         """Embeddings of the feature extractor's output, float32 `(batch, dim)`, L2-normalised."""
-        moved = {name: _move(tensor, self.model.device, self.model.dtype) for name, tensor in features.items()}
-        return _to_numpy(embed_audio(self.model, moved))
+        moved = AfmBatchFeature(dict(features)).to(self.model.device, self.model.dtype)
+        return _to_numpy(embed_audio(self.model, dict(moved)))
 
 
 def fingerprint(model: Any, feature_extractor: Any, tokenizer: Any) -> str:
@@ -110,10 +111,6 @@ def _without_padding(tokenizer_json: str) -> str:
     """A tokenizer's JSON without the padding and truncation that its last call has left in it."""
     tree = json.loads(tokenizer_json)
     return json.dumps(_without(tree, {"padding", "truncation"}), sort_keys=True)
-
-
-def _move(tensor: torch.Tensor, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
-    return tensor.to(device, dtype) if tensor.is_floating_point() else tensor.to(device)
 
 
 def _to_numpy(embeddings: torch.Tensor) -> Embeddings:

@@ -19,7 +19,7 @@ def test_the_prompt_changes_the_answer_but_not_the_audio_prefix(parts):
     _, model, processor = parts
     one, other = (processor(audio=clips(1), text=text, sampling_rate=RATE) for text in ("what is it", "how many"))
     prefixes = [
-        model.get_audio_features(
+        model.get_prefix(
             x["input_features"],
             prompt_input_ids=x["prompt_input_ids"],
             prompt_attention_mask=x["prompt_attention_mask"],
@@ -78,7 +78,7 @@ def test_a_missing_prompt_is_an_error_that_says_what_to_do(parts):
     inputs = processor(audio=clips(), text="a", sampling_rate=RATE)
     with pytest.raises(ValueError, match="needs a prompt"):
         model(**{name: value for name, value in inputs.items() if not name.startswith("prompt")})
-    with pytest.raises(ValueError, match="1 prompts for 3 clips"):
+    with pytest.raises(ValueError, match="1 prompts for 3 examples"):
         model(**dict(inputs, prompt_input_ids=inputs["prompt_input_ids"][:1]))
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...models.common.results_afm import AfmResult
+from ...models.prefix_lm.letters_afm import named_letters
 from .accuracy import ClassificationScores, classification_scores
 from .by_clip import by_clip
 
@@ -160,20 +161,20 @@ def published_letter(text: str) -> str:
 
 def option_letter(text: str, options: str = "abcd") -> str | None:
     """
-    The letter of an option at the beginning of an answer (`b) rain`, `(b)`, `B`, `b.`), or None.
+    The letter of the option that an answer names (`b) rain`, `(b)`, `**B**`, `The answer is B.`), or None.
 
-    A letter must stand alone or before `)`, `.` or `:`, so that `a dog` is no option a).
+    A letter must be set apart by a sign or named by a phrase, so that `a dog` is no option a); an answer that names two
+    options, as `a) or b)`, or denies one, names none.
 
     Example:
     ```python
-    >>> option_letter("(B) rain"), option_letter("c"), option_letter("a dog")
+    >>> option_letter("(B) rain"), option_letter("Answer: c"), option_letter("a dog")
     ('b', 'c', None)
 
     ```
     """
-    found = re.match(r"\s*\(?([a-z])\s*(?:[).:]|$)", text, re.IGNORECASE)
-    letter = found[1].lower() if found else ""
-    return letter if letter and letter in options else None
+    found = named_letters(text, options)
+    return found.pop() if len(found) == 1 else None
 
 
 def choice_scores(predictions: Sequence[str], answers: Sequence[str], options: str = "abcd") -> AnswerScores:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...data.choices import question_choices
 from ...models.common.results_afm import AfmResult
 from .answers import published_letter
 
@@ -102,7 +103,7 @@ def string_match_without_letter(prediction: str, answer: str, choices: Sequence[
 
 def mmau_fingerprint(questions: Sequence[Mapping[str, Any]]) -> str:
     """Twelve hexadecimal digits of ids, questions, choices and answers, in whatever order they stand."""
-    rows = sorted([item["id"], item.get("question"), list(item["choices"]), item.get("answer")] for item in questions)
+    rows = sorted([item["id"], item.get("question"), _choices(item), item.get("answer")] for item in questions)
     return hashlib.sha256(json.dumps(rows, ensure_ascii=False).encode()).hexdigest()[:12]
 
 
@@ -113,17 +114,19 @@ def mmau_scores(
     Scores answers to MMAU.
 
     Args:
-        questions: The entries of the official JSON file: `id`, `choices`, `answer`, and the groups.
+        questions: The entries of the official JSON file: `id`, `choices` (also as the text of a list, or parted by
+            newlines or semicolons), `answer`, and the groups.
         predictions:
             Text for each id; by default `model_output` (or `model_prediction`) of the entries, as the official program
             reads them.
         settings: What else made the answers, for the result.
 
     Raises:
-        ValueError: there are no questions, an id stands twice, a question has no choices or answer (the full test set's
-            are not public), or a prediction is no text.
+        ValueError: there are no questions, an id stands twice, a question has no answer (the full test set's are not
+            public) or no choices that can be told apart, or a prediction is no text.
     """
     _check_questions(questions)
+    questions = [{**item, "choices": _choices(item)} for item in questions]
     given = _given(questions) if predictions is None else dict(predictions)
     for name, text in given.items():
         if not isinstance(text, str):
@@ -167,7 +170,7 @@ def _check_questions(questions: Sequence[Mapping[str, Any]]) -> None:
     if not questions:
         raise ValueError("Got no questions; expected the entries of mmau-test-mini.json.")
     for place, item in enumerate(questions):
-        missing = [key for key in ("id", "choices", "answer") if not item.get(key)]
+        missing = [key for key in ("id", "choices", "answer") if _is_empty(item.get(key))]
         if missing:
             raise ValueError(
                 f"Question {place} ({item.get('id')!r}) lacks {', '.join(missing)}. The answers of the full test set "
@@ -177,6 +180,14 @@ def _check_questions(questions: Sequence[Mapping[str, Any]]) -> None:
     if len(set(ids)) != len(ids):
         twice = next(name for name in ids if ids.count(name) > 1)
         raise ValueError(f"The id {twice!r} stands {ids.count(twice)} times; expected each question once.")
+
+
+def _choices(item: Mapping[str, Any]) -> list[str]:
+    return question_choices(item["choices"], f"question {item['id']!r}", item.get("answer") or "")
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or (hasattr(value, "__len__") and len(value) == 0)
 
 
 def _shares(correct: Mapping[str, npt.NDArray[np.bool_]], which: npt.NDArray[np.bool_]) -> dict[str, float]:

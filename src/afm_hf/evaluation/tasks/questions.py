@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from ...data.choices import question_choices
 from ..metrics.answers import AnswerScores, binary_scores, choice_scores, open_scores, option_letter
 from ..metrics.mmau import GROUPS, RULES, mmau_scores
 from ..task import SHOWN, Item, Record
@@ -81,7 +82,7 @@ class MmauTask(AnswerTask):
 
     def row(self, item: Item) -> dict[str, Any]:
         """The clip, the question and its choices."""
-        return {**super().row(item), "question": item.truth["prompt"], "choices": list(item.truth["choices"])}
+        return {**super().row(item), "question": item.truth["prompt"], "choices": _choices(item)}
 
     def prediction(self, result: Any) -> dict[str, Any]:
         """What the model says, and the likeliest choice."""
@@ -201,9 +202,13 @@ def _questions(records: Sequence[Record]) -> list[dict[str, Any]]:
     for record in records:
         truth = record.item.truth
         groups = {kind: truth[kind.replace("-", "_")] for kind in GROUPS if truth.get(kind.replace("-", "_"))}
-        shared = {"id": truth["id"], "question": truth["prompt"], "choices": list(truth["choices"])}
+        shared = {"id": truth["id"], "question": truth["prompt"], "choices": _choices(record.item)}
         rows.append({**shared, "answer": truth["answer"], **groups})
     return rows
+
+
+def _choices(item: Item) -> list[str]:
+    return question_choices(item.truth["choices"], f"question {item.truth['id']!r}", item.truth.get("answer") or "")
 
 
 def _shown(record: Record) -> dict[str, Any]:

@@ -10,14 +10,15 @@ from typing import Any
 
 import torch
 from transformers.cache_utils import Cache
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from ..common.modeling_afm_common import AfmMapperTransformer, AfmProjection, build_mapper
+from ..prefix_lm.hearing_afm import checked_prompts, heard, normalised, paired, unpaired
 from ..prefix_lm.modeling_afm_prefix_lm import (
     AfmPrefixLMForConditionalGeneration,
     AfmPrefixLMModel,
     AfmPrefixLMModelOutput,
     AfmPrefixLMOutput,
-    normalised,
 )
 from .configuration_adiff import AdiffConfig
 
@@ -45,45 +46,53 @@ class AdiffModel(AfmPrefixLMModel):
         """Log-mels `(clips, 1, frames, mels)` -> `(clips, projection_dim)`, not normalised."""
         return self.audio_projection(self.audio_tower(input_features).pooler_output)
 
-    def get_prefix(
-        self, input_features: torch.Tensor, prompt_input_ids: torch.Tensor | None = None, **kwargs: Any
+    def hear(
+        self, input_features: torch.Tensor, input_features_mask: torch.Tensor | None = None, **kwargs: Any
+    ) -> BaseModelOutputWithPooling:
+        """
+        The encoder's output, with the vectors of both clips, the first one's first, as `pooler_output`.
+
+        They are `(batch, 2 * prefix_length, hidden_size)`, before the cross-projection, which runs over the prompt too.
+
+        Args:
+            input_features (`torch.Tensor` of shape `(batch, 2, 1, frames, mels)`): Log-mels.
+            input_features_mask: Not for pairs, which have no windows.
+            kwargs: For the encoder.
+
+        Raises:
+            ValueError: if the clips are not in pairs.
+        """
+        features = paired(input_features, "ADIFF", "AdiffProcessor")
+        outputs = self.audio_tower(features, return_dict=True, **kwargs)
+        embeddings = unpaired(normalised(self.audio_projection(outputs.pooler_output)))  # (batch, 2, projection_dim)
+        vectors = [self.first_mapper(embeddings[:, 0]), self.second_mapper(embeddings[:, 1])]
+        return heard(outputs, torch.cat(vectors, dim=1), unpaired)
+
+    def join_prompt(
+        self, audio: torch.Tensor, prompt_input_ids: torch.Tensor | None = None, **kwargs: Any
     ) -> torch.Tensor:
         """
         The prefix of each example: first clip, separator, second clip, prompt.
 
         Args:
-            input_features (`torch.Tensor` of shape `(batch, 2, 1, frames, mels)`): Log-mels.
+            audio (`torch.Tensor` of shape `(batch, 2 * prefix_length, hidden_size)`): The clips' vectors.
             prompt_input_ids (`torch.Tensor` of shape `(batch, prompt tokens)`): The language model's ids of the prompt.
 
         Returns:
             `torch.Tensor` of shape `(batch, num_placeholders, hidden_size)`.
 
         Raises:
-            ValueError: if the clips are not in pairs, or there is not one prompt for every pair.
+            ValueError: if there is not one prompt for every pair.
         """
-        if input_features.ndim != 5 or input_features.shape[1] != 2:
-            raise ValueError(
-                "ADIFF expects `input_features` of shape (batch, 2, 1, frames, mels), but was given "
-                f"{tuple(input_features.shape)}. Make them with `AdiffProcessor`."
-            )
-        if prompt_input_ids is None:
-            raise ValueError(
-                "ADIFF needs a prompt: pass `prompt_input_ids`, or make the inputs with `AdiffProcessor` and "
-                '`text="explain the difference in few words"`.'
-            )
-        if len(prompt_input_ids) != len(input_features):
-            raise ValueError(
-                f"`prompt_input_ids` has {len(prompt_input_ids)} prompts for {len(input_features)} pairs in "
-                "`input_features`; give one prompt for every pair."
-            )
+        prompts = checked_prompts(prompt_input_ids, len(audio), "ADIFF", "explain the difference in few words")
         words = self.get_input_embeddings()
-        embeddings = normalised(self.get_audio_embeddings(input_features.flatten(0, 1))).unflatten(0, (-1, 2))
-        parts = [self.first_mapper(embeddings[:, 0])]
+        first, second = audio.chunk(2, dim=1)
+        parts = [first]
         if self.config.use_separator:
-            separator = prompt_input_ids.new_full((len(prompt_input_ids), 1), self.config.separator_token_id or 0)
+            separator = prompts.new_full((len(prompts), 1), self.config.separator_token_id or 0)
             parts.append(words(separator))
-        parts += [self.second_mapper(embeddings[:, 1]), self.prompt_mapper(words(prompt_input_ids))]
-        prefix = torch.cat([part.to(parts[0].dtype) for part in parts], dim=1)
+        parts += [second, self.prompt_mapper(words(prompts))]
+        prefix = torch.cat([part.to(audio.dtype) for part in parts], dim=1)
         return self.cross_projection(prefix) if self.config.use_cross_projection else prefix
 
     def forward(
@@ -101,7 +110,8 @@ class AdiffModel(AfmPrefixLMModel):
         Args:
             input_ids, attention_mask (`torch.Tensor` of shape `(batch, tokens)`):
                 `num_placeholders` placeholders, then the beginning of the answer.
-            input_features, prompt_input_ids: See `get_prefix`.
+            input_features: See `hear`.
+            prompt_input_ids: See `join_prompt`.
             prefix_inputs (`dict`, *optional*): The prompt under its name.
             **kwargs: See [`AfmPrefixLMModel`].
         """
@@ -146,7 +156,7 @@ class AdiffForConditionalGeneration(AfmPrefixLMForConditionalGeneration):
         Predicts the next token at every place.
 
         Args:
-            prompt_input_ids: See [`~AdiffModel.get_prefix`].
+            prompt_input_ids: See [`~AdiffModel.join_prompt`].
             input_ids, input_features, labels, logits_to_keep, ...: See [`AfmPrefixLMForConditionalGeneration`].
         """
         return super().forward(

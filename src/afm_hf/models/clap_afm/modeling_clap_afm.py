@@ -125,7 +125,6 @@ class ClapAfmPreTrainedModel(OwnCode, StillBatchNorms, PreTrainedModel):
     _supports_flex_attn = False
     _supports_attention_backend = True
     _no_split_modules = ["AfmHtsatBlock", "AfmCnn14Block"]
-    _keep_in_fp32_modules_strict = ["bn0"]
     accepts_loss_kwargs = False
     model_tags = ["audio", "clap", "zero-shot-audio-classification", "afm-hf"]
 

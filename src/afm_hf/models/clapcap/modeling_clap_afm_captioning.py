@@ -11,14 +11,15 @@ from typing import Any
 
 import torch
 from transformers.cache_utils import Cache
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from ..common.modeling_afm_common import AfmProjection, average_windows, build_mapper, encode_windows, flatten_windows
+from ..prefix_lm.hearing_afm import heard, normalised
 from ..prefix_lm.modeling_afm_prefix_lm import (
     AfmPrefixLMForConditionalGeneration,
     AfmPrefixLMModel,
     AfmPrefixLMModelOutput,
     AfmPrefixLMOutput,
-    normalised,
 )
 from .configuration_clap_afm_captioning import ClapAfmCaptioningConfig
 
@@ -36,24 +37,22 @@ class ClapAfmCaptioningModel(AfmPrefixLMModel):
         self.audio_mapper = build_mapper(config, config.projection_dim)
         self.post_init()
 
-    def get_prefix(
+    def hear(
         self, input_features: torch.Tensor, input_features_mask: torch.Tensor | None = None, **kwargs: Any
-    ) -> torch.Tensor:
+    ) -> BaseModelOutputWithPooling:
         """
-        The prefix of each clip.
+        The encoder's output, with the prefix of each clip, `(batch, prefix_length, hidden_size)`, as `pooler_output`.
 
         Args:
             input_features (`torch.Tensor`):
                 Log-mel of shape `(batch, 1, frames, mels)` or `(batch, windows, 1, frames, mels)`.
             input_features_mask (`torch.Tensor` of shape `(batch, windows)`, *optional*): What part of each is heard.
-
-        Returns:
-            `torch.Tensor` of shape `(batch, prefix_length, hidden_size)`.
+            kwargs: For the encoder.
         """
         features, owners = flatten_windows(input_features, input_features_mask)
-        pooled = encode_windows(self.audio_tower, features, owners).pooler_output  # (windows, 768)
-        embedding = average_windows(self.audio_projection(pooled), owners)  # (batch, 1024)
-        return self.map_embedding(normalised(embedding))
+        outputs = encode_windows(self.audio_tower, features, owners, return_dict=True, **kwargs)
+        embedding = average_windows(self.audio_projection(outputs.pooler_output), owners)  # (batch, projection_dim)
+        return heard(outputs, self.map_embedding(normalised(embedding)))
 
     def forward(
         self,
@@ -69,7 +68,7 @@ class ClapAfmCaptioningModel(AfmPrefixLMModel):
 
         Args:
             input_ids, attention_mask (`torch.Tensor` of shape `(batch, tokens)`): Placeholders, then the caption.
-            input_features, input_features_mask: See `get_prefix`.
+            input_features, input_features_mask: See `hear`.
             prefix_inputs (`dict`, *optional*): The same under their names.
             **kwargs: See [`AfmPrefixLMModel`].
         """
@@ -116,7 +115,7 @@ class ClapAfmForConditionalGeneration(AfmPrefixLMForConditionalGeneration):
         Predicts the next token at every place.
 
         Args:
-            input_features_mask: See [`~ClapAfmCaptioningModel.get_prefix`].
+            input_features_mask: See [`~ClapAfmCaptioningModel.hear`].
             input_ids, input_features, labels, logits_to_keep, ...: See [`AfmPrefixLMForConditionalGeneration`].
         """
         return super().forward(

@@ -23,6 +23,7 @@ from ...audio.audio_samples import is_many, own_rate, refuse_misnamed_rate
 from ...audio.audio_streaming import stream_audio
 from ...audio.audio_windows import SILENCE, cut_windows, heard_share
 from ...audio.log_mel import log_mel_of_clips, mel_bank
+from .batch_afm import AfmBatchFeature
 
 logger = logging.get_logger(__name__)
 
@@ -179,7 +180,8 @@ class AfmFeatureExtractor(SequenceFeatureExtractor):
         Returns:
             [`BatchFeature`] with `input_features`, float32 dB: `(batch, 1, frames, mels)`, or with
             `truncation="windows"` `(batch, windows, 1, frames, mels)` and `input_features_mask` `(batch, windows)`,
-            float32: what part of a window is heard, 1 mostly, and 0 for one that only fills the batch.
+            float32: what part of a window is heard, 1 mostly, and 0 for one that only fills the batch. Of torch
+            tensors, an [`AfmBatchFeature`]: `to(dtype)` leaves all of it in fp32.
 
         Raises:
             AudioDecodeError: (a `ValueError`) for audio that is unreadable, empty, silent, ...; it names the
@@ -378,7 +380,7 @@ def _stack(clips: list[list[tuple[torch.Tensor, torch.Tensor]]]) -> dict[str, to
 
 def _to_batch(data: dict[str, torch.Tensor], return_tensors: str | TensorType | None) -> BatchFeature:
     if return_tensors in ("pt", TensorType.PYTORCH):
-        return BatchFeature(data)
+        return AfmBatchFeature(data)
     return BatchFeature({name: value.cpu().numpy() for name, value in data.items()}, tensor_type=return_tensors)
 
 

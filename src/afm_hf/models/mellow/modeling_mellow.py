@@ -12,8 +12,10 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn import functional as F
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from ..common.modeling_afm_common import AfmMapperTransformer, AfmProjection, AfmProjectionLinear
+from ..prefix_lm.hearing_afm import heard, paired, unpaired
 from ..prefix_lm.modeling_afm_prefix_lm import AfmPrefixLMForConditionalGeneration, AfmPrefixLMModel
 from .configuration_mellow import MellowConfig
 
@@ -41,17 +43,19 @@ class MellowModel(AfmPrefixLMModel):
         self.post_init()
 
     def get_audio_tokens(self, input_features: torch.Tensor) -> torch.Tensor:
-        """Log-mels `(clips, 1, frames, mels)` -> `(clips, 1 + frames, hidden_size)`: the clip, then its frames.
+        """Log-mels `(clips, 1, frames, mels)` -> `(clips, 1 + frames, hidden_size)`: the clip, then its frames."""
+        return self._tokens_of(self.audio_tower(input_features, return_dict=True))
 
+    def _tokens_of(self, outputs: Any) -> torch.Tensor:
+        """
         HTSAT's frames are class probabilities, made as wide as its embedding of the clip. Cnn14's are its last feature
         map, and what is made as wide as they are is the class probabilities of the clip.
         """
-        heard = self.audio_tower(input_features)
         dtype = next(self.audio_projection.parameters()).dtype
         if self.config.hears_framewise:
-            clip, frames = heard.pooler_output, self.frame_projection(heard.framewise_output.to(dtype))
+            clip, frames = outputs.pooler_output, self.frame_projection(outputs.framewise_output.to(dtype))
         else:
-            clip, frames = self.clip_projection(heard.clipwise_output.to(dtype)), heard.last_hidden_state
+            clip, frames = self.clip_projection(outputs.clipwise_output.to(dtype)), outputs.last_hidden_state
         return self.audio_projection(torch.cat([clip[:, None].to(dtype), frames.to(dtype)], dim=1))
 
     def pool(self, audio_tokens: torch.Tensor) -> torch.Tensor:
@@ -70,28 +74,27 @@ class MellowModel(AfmPrefixLMModel):
         frames = F.avg_pool1d(audio_tokens[:, 1:].transpose(1, 2), downsampling).transpose(1, 2)
         return torch.cat([audio_tokens[:, :1], frames], dim=1)
 
-    def get_prefix(self, input_features: torch.Tensor, **kwargs: Any) -> torch.Tensor:
+    def hear(
+        self, input_features: torch.Tensor, input_features_mask: torch.Tensor | None = None, **kwargs: Any
+    ) -> BaseModelOutputWithPooling:
         """
-        The vectors of both clips of each example.
+        The encoder's output, with the vectors of both clips as `pooler_output`.
+
+        They are `(batch, 2 * audio_length, hidden_size)`.
 
         Args:
             input_features (`torch.Tensor` of shape `(batch, 2, 1, frames, mels)`): Log-mels.
-
-        Returns:
-            `torch.Tensor` of shape `(batch, 2 * audio_length, hidden_size)`.
+            input_features_mask: Not for pairs, which have no windows.
+            kwargs: For the encoder.
 
         Raises:
             ValueError: if the clips are not in pairs.
         """
-        if input_features.ndim != 5 or input_features.shape[1] != 2:
-            raise ValueError(
-                "Mellow expects `input_features` of shape (batch, 2, 1, frames, mels), but was given "
-                f"{tuple(input_features.shape)}. Make them with `MellowProcessor`, which also takes single clips."
-            )
-        tokens = self.pool(self.get_audio_tokens(input_features.flatten(0, 1)))
+        outputs = self.audio_tower(paired(input_features, "Mellow", "MellowProcessor"), return_dict=True, **kwargs)
+        tokens = self.pool(self._tokens_of(outputs))
         if self.config.projection == "transformer":
             tokens = self.audio_mapper(tokens)
-        return tokens.unflatten(0, (-1, 2)).flatten(1, 2)
+        return heard(outputs, unpaired(tokens).flatten(1, 2), unpaired)
 
 
 class MellowForCausalLM(AfmPrefixLMForConditionalGeneration):

@@ -13,14 +13,15 @@ import torch
 from torch import nn
 from transformers import AutoModel
 from transformers.cache_utils import Cache
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from ..common.modeling_afm_common import AfmProjection, average_windows, build_mapper, encode_windows, flatten_windows
+from ..prefix_lm.hearing_afm import checked_prompts, heard, normalised
 from ..prefix_lm.modeling_afm_prefix_lm import (
     AfmPrefixLMForConditionalGeneration,
     AfmPrefixLMModel,
     AfmPrefixLMModelOutput,
     AfmPrefixLMOutput,
-    normalised,
 )
 from .configuration_pengi import PengiConfig
 
@@ -52,10 +53,26 @@ class PengiModel(AfmPrefixLMModel):
             self.prompt_encoder.requires_grad_(False)
             self.prompt_text_projection.requires_grad_(False)
 
-    def get_prefix(
+    def hear(
+        self, input_features: torch.Tensor, input_features_mask: torch.Tensor | None = None, **kwargs: Any
+    ) -> BaseModelOutputWithPooling:
+        """
+        The encoder's output, with the vectors of each clip, `(batch, prefix_length, hidden_size)`, as `pooler_output`.
+
+        Args:
+            input_features (`torch.Tensor`):
+                Log-mel of shape `(batch, 1, frames, mels)` or `(batch, windows, 1, frames, mels)`.
+            input_features_mask (`torch.Tensor` of shape `(batch, windows)`, *optional*): What part of each is heard.
+            kwargs: For the encoder.
+        """
+        features, owners = flatten_windows(input_features, input_features_mask)
+        outputs = encode_windows(self.audio_tower, features, owners, return_dict=True, **kwargs)
+        embedding = average_windows(self.audio_projection(outputs.pooler_output), owners)  # (batch, projection_dim)
+        return heard(outputs, self.audio_mapper(normalised(embedding)))
+
+    def join_prompt(
         self,
-        input_features: torch.Tensor,
-        input_features_mask: torch.Tensor | None = None,
+        audio: torch.Tensor,
         prompt_input_ids: torch.Tensor | None = None,
         prompt_attention_mask: torch.Tensor | None = None,
         **kwargs: Any,
@@ -64,9 +81,7 @@ class PengiModel(AfmPrefixLMModel):
         The prefix of each example: that of its audio, then that of its prompt.
 
         Args:
-            input_features (`torch.Tensor`):
-                Log-mel of shape `(batch, 1, frames, mels)` or `(batch, windows, 1, frames, mels)`.
-            input_features_mask (`torch.Tensor` of shape `(batch, windows)`, *optional*): What part of each is heard.
+            audio (`torch.Tensor` of shape `(batch, prefix_length, hidden_size)`): The audio's vectors.
             prompt_input_ids (`torch.Tensor` of shape `(batch, prompt tokens)`): The prompt, in the tokens of its
                 encoder, or in the language model's.
             prompt_attention_mask (`torch.Tensor` of shape `(batch, prompt tokens)`, *optional*):
@@ -78,32 +93,19 @@ class PengiModel(AfmPrefixLMModel):
         Raises:
             ValueError: if there is no prompt, or not one for every clip.
         """
-        if prompt_input_ids is None:
-            raise ValueError(
-                "Pengi needs a prompt: pass `prompt_input_ids`, or make the inputs with `PengiProcessor` and "
-                '`text="generate audio caption"`.'
-            )
-        if len(prompt_input_ids) != len(input_features):
-            raise ValueError(
-                f"`prompt_input_ids` has {len(prompt_input_ids)} prompts for {len(input_features)} clips in "
-                "`input_features`; give one prompt for every clip."
-            )
-        audio = self.get_audio_prefix(input_features, input_features_mask)
-        return torch.cat([audio, self.get_prompt_prefix(prompt_input_ids, prompt_attention_mask)], dim=1)
+        prompts = checked_prompts(prompt_input_ids, len(audio), "Pengi", "generate audio caption")
+        return torch.cat([audio, self.get_prompt_prefix(prompts, prompt_attention_mask)], dim=1)
 
     def get_audio_prefix(
         self, input_features: torch.Tensor, input_features_mask: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Log-mels -> `(batch, prefix_length, hidden_size)`; see `get_prefix`."""
-        features, owners = flatten_windows(input_features, input_features_mask)
-        pooled = encode_windows(self.audio_tower, features, owners).pooler_output  # (windows, 768)
-        embedding = average_windows(self.audio_projection(pooled), owners)  # (batch, projection_dim)
-        return self.audio_mapper(normalised(embedding))
+        """Log-mels -> `(batch, prefix_length, hidden_size)`; see `hear`."""
+        return self.hear(input_features, input_features_mask).pooler_output
 
     def get_prompt_prefix(
         self, prompt_input_ids: torch.Tensor, prompt_attention_mask: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Prompt `(batch, prompt tokens)` -> `(batch, prefix_length, hidden_size)`; see `get_prefix`."""
+        """Prompt `(batch, prompt tokens)` -> `(batch, prefix_length, hidden_size)`; see `join_prompt`."""
         if self.config.text_encoder_config is None:
             return self.prompt_mapper(self.get_input_embeddings()(prompt_input_ids))
         embedding = self.get_prompt_embedding(prompt_input_ids, prompt_attention_mask)
@@ -141,7 +143,8 @@ class PengiModel(AfmPrefixLMModel):
         Args:
             input_ids, attention_mask (`torch.Tensor` of shape `(batch, tokens)`):
                 `2 * prefix_length` placeholders, then the beginning of the answer.
-            input_features, input_features_mask, prompt_input_ids, prompt_attention_mask: See `get_prefix`.
+            input_features, input_features_mask: See `hear`.
+            prompt_input_ids, prompt_attention_mask: See `join_prompt`.
             prefix_inputs (`dict`, *optional*): The same under their names.
             **kwargs: See [`AfmPrefixLMModel`].
         """
@@ -196,7 +199,8 @@ class PengiForConditionalGeneration(AfmPrefixLMForConditionalGeneration):
         Predicts the next token at every place.
 
         Args:
-            input_features_mask, prompt_input_ids, prompt_attention_mask: See [`~PengiModel.get_prefix`].
+            input_features_mask: See [`~PengiModel.hear`].
+            prompt_input_ids, prompt_attention_mask: See [`~PengiModel.join_prompt`].
             input_ids, input_features, labels, logits_to_keep, ...: See [`AfmPrefixLMForConditionalGeneration`].
         """
         return super().forward(

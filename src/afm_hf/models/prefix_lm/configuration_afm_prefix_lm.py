@@ -21,6 +21,7 @@ class AfmPrefixLMConfig(AfmConfig):
             The language model; GPT-2 by default. Its `vocab_size` counts the added placeholder row.
         audio_token_id (`int`, *optional*):
             Id of the placeholder that the prefix replaces; the last row of the vocabulary if not given.
+        vocab_size (`int`, *optional*): That of `text_config`, which keeps it.
         pad_token_id (`int`, *optional*): Padding of batches.
         tie_word_embeddings (`bool`, *optional*, defaults to `True`): Whether the head is the word table.
     """
@@ -37,10 +38,22 @@ class AfmPrefixLMConfig(AfmConfig):
     tie_word_embeddings: bool = True
 
     def __post_init__(self, **kwargs: Any) -> None:
+        vocab_size = kwargs.pop("vocab_size", None)
         super().__post_init__(**kwargs)
+        if vocab_size is not None:
+            self.vocab_size = vocab_size
         if self.audio_token_id is None:
             self.audio_token_id = self.text_config.vocab_size - 1
-        if not 0 <= self.audio_token_id < self.text_config.vocab_size:
+        self.check_placeholder()
+
+    def check_placeholder(self) -> None:
+        """
+        Whether the placeholder has a row in the vocabulary.
+
+        Raises:
+            ValueError: if not.
+        """
+        if self.audio_token_id is None or not 0 <= self.audio_token_id < self.text_config.vocab_size:
             raise ValueError(
                 f"`audio_token_id` is {self.audio_token_id}, but `text_config.vocab_size` is only "
                 f"{self.text_config.vocab_size}."
@@ -55,6 +68,16 @@ class AfmPrefixLMConfig(AfmConfig):
     def vocab_size(self) -> int:
         """Words of the language model and the placeholder."""
         return self.text_config.vocab_size
+
+    @vocab_size.setter
+    def vocab_size(self, value: int) -> None:
+        self.text_config.vocab_size = value
+
+    @property
+    def max_position_embeddings(self) -> int | None:
+        """Tokens that the language model has places for; `None` where its config says nothing."""
+        places = getattr(self.text_config, "max_position_embeddings", None)
+        return places if isinstance(places, int) and places > 0 else None
 
     @property
     def prefix_parts(self) -> dict[str, tuple[int, int]]:

@@ -148,7 +148,7 @@ def _prefix_of(model: Any, inputs: Mapping[str, Any]) -> torch.Tensor:
     was_training = model.training
     model.eval()
     try:
-        return model.get_audio_features(inputs["input_features"], **extra)
+        return model.get_prefix(inputs["input_features"], **extra)
     finally:
         model.train(was_training)
 

@@ -7,16 +7,15 @@ placeholder is one row added to the vocabulary, whose logit is masked: it can ne
 the real words is exactly that of the language model without it.
 """
 
-from dataclasses import dataclass
+import inspect
 from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional as F
-from transformers import AutoModel, GenerationConfig, GenerationMixin, PreTrainedModel
+from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 from transformers import initialization as init
 from transformers.cache_utils import Cache
-from transformers.modeling_outputs import ModelOutput
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.processing_utils import Unpack
 from transformers.utils import TransformersKwargs, can_return_tuple
 
@@ -25,46 +24,9 @@ from ..common.modeling_afm_common import AfmProjectionLinear, AfmTransformerMapp
 from ..common.repo_code_afm import OwnCode
 from ..encoders.modeling_afm_encoders import build_audio_encoder
 from .configuration_afm_prefix_lm import AfmPrefixLMConfig
-from .generation_afm import run_once_per_example
-
-
-@dataclass
-class AfmPrefixLMModelOutput(ModelOutput):
-    """
-    Output of a model without its language head.
-
-    Args:
-        last_hidden_state (`torch.Tensor` of shape `(batch, tokens, hidden_size)`): Of the language model.
-        past_key_values ([`Cache`], *optional*): For going on.
-        hidden_states, attentions (*optional*): Of the language model.
-        audio_hidden_states (`torch.Tensor` of shape `(batch, prefix_length, hidden_size)`, *optional*):
-            The prefix that took the places of the placeholders.
-    """
-
-    last_hidden_state: torch.Tensor | None = None
-    past_key_values: Cache | None = None
-    hidden_states: tuple[torch.Tensor, ...] | None = None
-    attentions: tuple[torch.Tensor, ...] | None = None
-    audio_hidden_states: torch.Tensor | None = None
-
-
-@dataclass
-class AfmPrefixLMOutput(ModelOutput):
-    """
-    Output of a generating model.
-
-    Args:
-        loss (`torch.Tensor` of shape `(1,)`, *optional*): Next-token cross-entropy, if `labels` are given.
-        logits (`torch.Tensor` of shape `(batch, kept tokens, vocab_size)`): The placeholder's is the lowest number.
-        past_key_values, hidden_states, attentions, audio_hidden_states: See [`AfmPrefixLMModelOutput`].
-    """
-
-    loss: torch.Tensor | None = None
-    logits: torch.Tensor | None = None
-    past_key_values: Cache | None = None
-    hidden_states: tuple[torch.Tensor, ...] | None = None
-    attentions: tuple[torch.Tensor, ...] | None = None
-    audio_hidden_states: torch.Tensor | None = None
+from .generate_afm import AfmGenerationMixin
+from .inputs_afm import cached_tokens, check_heard, check_modalities, check_places, positions_of
+from .outputs_afm import AfmPrefixLMModelOutput, AfmPrefixLMOutput
 
 
 class AfmPrefixLMPreTrainedModel(OwnCode, StillBatchNorms, PreTrainedModel):
@@ -79,7 +41,6 @@ class AfmPrefixLMPreTrainedModel(OwnCode, StillBatchNorms, PreTrainedModel):
     _supports_attention_backend = True
     _no_split_modules = ["AfmHtsatBlock", "AfmCnn14Block", "AfmMapperLayer"]
     _skip_keys_device_placement = ["past_key_values"]
-    _keep_in_fp32_modules_strict = ["bn0"]
 
     def resize_token_embeddings(self, new_num_tokens: int | None = None, *args: Any, **kwargs: Any) -> nn.Module:
         """
@@ -110,14 +71,22 @@ class AfmPrefixLMModel(AfmPrefixLMPreTrainedModel):
     """
     Audio encoder, what turns its output into a prefix, and a language model without its head.
 
-    Subclasses build the middle in `__init__` (and then call `post_init`) and say in `get_prefix` what the prefix is.
+    Subclasses build the middle in `__init__` (and then call `post_init`), and say in `hear` and `join_prompt` what the
+    prefix is.
     """
 
     def __init__(self, config: AfmPrefixLMConfig) -> None:
         super().__init__(config)
+        config.check_placeholder()
         self.audio_tower = build_audio_encoder(config.audio_config)
         self.language_model = AutoModel.from_config(config.text_config)
+        self._reads_positions = "position_ids" in inspect.signature(self.language_model.forward).parameters
         self._audio_tower_is_frozen = False
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """That of the language model: the batch norm over log-mels, the first of all weights, stays in fp32."""
+        return self.language_model.dtype
 
     def get_input_embeddings(self) -> nn.Module:
         return self.language_model.get_input_embeddings()
@@ -125,9 +94,66 @@ class AfmPrefixLMModel(AfmPrefixLMPreTrainedModel):
     def set_input_embeddings(self, value: nn.Module) -> None:
         self.language_model.set_input_embeddings(value)
 
+    def hear(
+        self, input_features: torch.Tensor, input_features_mask: torch.Tensor | None = None, **kwargs: Any
+    ) -> BaseModelOutputWithPooling:
+        """
+        The encoder's output, with the vectors that stand for the audio alone as `pooler_output`.
+
+        Args:
+            input_features (`torch.Tensor`): Log-mels, as the model's feature extractor makes them.
+            input_features_mask (`torch.Tensor` of shape `(batch, windows)`, *optional*): 1 for real windows.
+            kwargs: `output_hidden_states` and the like, for the encoder.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not say how it hears.")
+
+    def join_prompt(self, audio: torch.Tensor, **prompt: Any) -> torch.Tensor:
+        """The whole prefix of the audio's vectors, `(batch, vectors, hidden_size)`, and the prompt, if it reads one."""
+        return audio
+
     def get_prefix(self, input_features: torch.Tensor, **kwargs: Any) -> torch.Tensor:
-        """The vectors that take the placeholders' places, `(batch, prefix_length, hidden_size)`."""
-        raise NotImplementedError(f"{type(self).__name__} does not say how it makes its prefix.")
+        """
+        The vectors that take the placeholders' places.
+
+        Args:
+            input_features (`torch.Tensor`): See `hear`.
+            kwargs: `input_features_mask` of `hear`, and what `join_prompt` wants.
+
+        Returns:
+            `torch.Tensor` of shape `(batch, num_placeholders, hidden_size)`.
+        """
+        heard = self.hear(input_features, kwargs.pop("input_features_mask", None))
+        return self.join_prompt(heard.pooler_output, **kwargs)
+
+    @can_return_tuple
+    def get_audio_features(
+        self, input_features: torch.Tensor, input_features_mask: torch.Tensor | None = None, **kwargs: Any
+    ) -> tuple[torch.Tensor, ...] | BaseModelOutputWithPooling:
+        """
+        What the model hears.
+
+        Args:
+            input_features, input_features_mask: See `hear`.
+            kwargs: `output_hidden_states`, `output_attentions`; and, for the models that read one, a prompt.
+
+        Returns:
+            [`BaseModelOutputWithPooling`]: `last_hidden_state` and `hidden_states` of the audio encoder (of real
+            windows, if there are several; for pairs `(batch, 2, ...)`), its `attentions` as it gives them, and as
+            `pooler_output` the vectors for the language model, `(batch, vectors, hidden_size)`: those of the audio, or
+            with a prompt all, as `get_prefix` gives them.
+        """
+        prompt = {name: kwargs.pop(name) for name in list(kwargs) if name.startswith("prompt_")}
+        wanted = self._with_config_defaults(kwargs, self.config.audio_config)
+        heard = self.hear(input_features, input_features_mask, **wanted)
+        if any(value is not None for value in prompt.values()):
+            heard.pooler_output = self.join_prompt(heard.pooler_output, **prompt)
+        return heard
+
+    def _with_config_defaults(self, kwargs: dict[str, Any], part: PreTrainedConfig) -> dict[str, Any]:
+        """`kwargs`, and what the config, or that of a part, wants to be returned."""
+        names = ("output_hidden_states", "output_attentions")
+        wanted = {name: True for name in names if getattr(self.config, name) or getattr(part, name)}
+        return {**wanted, **{name: value for name, value in kwargs.items() if value is not None or name not in wanted}}
 
     def freeze_audio_tower(self) -> None:
         """No gradients for the encoder, and evaluation mode: no SpecAugment, no dropout, fixed batch norms."""
@@ -183,22 +209,36 @@ class AfmPrefixLMModel(AfmPrefixLMPreTrainedModel):
         Args:
             input_ids (`torch.Tensor` of shape `(batch, tokens)`): Token ids with audio placeholders.
             input_features (`torch.Tensor`): Log-mels, as the model's feature extractor makes them.
-            attention_mask, position_ids, past_key_values, inputs_embeds, use_cache: As in every decoder.
+            attention_mask, past_key_values, inputs_embeds, use_cache: As in every decoder.
+            position_ids (`torch.Tensor` of shape `(batch, tokens)`, *optional*):
+                By default the places among the real tokens of `attention_mask`, whichever side is filled up.
             prefix_inputs (`dict`, *optional*): Further arguments of `get_prefix`.
+
+        Raises:
+            ValueError: if there are placeholders without audio (unless a cache holds it), audio without placeholders,
+                audio beside `inputs_embeds`, or a row that is longer than the language model has places for.
         """
+        check_modalities(input_ids, inputs_embeds, input_features)
+        if position_ids is None and self._reads_positions:
+            width = (inputs_embeds if input_ids is None else input_ids).shape[1]  # type: ignore[union-attr]
+            position_ids = positions_of(attention_mask, width)
+        if not torch.compiler.is_compiling():
+            self._check_tokens(input_ids, inputs_embeds, input_features, position_ids, past_key_values)
         prefix = None
         if inputs_embeds is None:
             inputs_embeds = self.get_input_embeddings()(input_ids)
         if input_features is not None and input_ids is not None:
             prefix = self.get_prefix(input_features, **(prefix_inputs or {}))
             inputs_embeds = self.insert_prefix(input_ids, inputs_embeds, prefix)
+        places = {} if position_ids is None else {"position_ids": position_ids}
         outputs = self.language_model(
             inputs_embeds=inputs_embeds,
             attention_mask=attention_mask,
-            position_ids=position_ids,
             past_key_values=past_key_values,
             use_cache=use_cache,
-            **kwargs,
+            return_dict=True,
+            **places,
+            **self._with_config_defaults(dict(kwargs), self.config.text_config),
         )
         return AfmPrefixLMModelOutput(
             last_hidden_state=outputs.last_hidden_state,
@@ -207,6 +247,22 @@ class AfmPrefixLMModel(AfmPrefixLMPreTrainedModel):
             attentions=outputs.attentions,
             audio_hidden_states=prefix,
         )
+
+    def _check_tokens(
+        self,
+        input_ids: torch.Tensor | None,
+        inputs_embeds: torch.Tensor | None,
+        input_features: torch.Tensor | None,
+        position_ids: torch.Tensor | None,
+        past_key_values: Cache | None,
+    ) -> None:
+        """Before the work: is the audio there, and is there a place for each token?"""
+        known = cached_tokens(past_key_values)
+        if input_features is None and not known:
+            check_heard(input_ids, self.config.audio_token_id)
+        tokens = input_ids if inputs_embeds is None else inputs_embeds
+        if tokens is not None:
+            check_places(self.config.max_position_embeddings, known + tokens.shape[1], position_ids)
 
 
 class AfmVocabularyHead(nn.Linear):
@@ -227,7 +283,7 @@ class AfmVocabularyHead(nn.Linear):
         return product.t().contiguous().view(*hidden_states.shape[:-1], -1)
 
 
-class AfmPrefixLMForConditionalGeneration(AfmPrefixLMPreTrainedModel, GenerationMixin):
+class AfmPrefixLMForConditionalGeneration(AfmPrefixLMPreTrainedModel, AfmGenerationMixin):
     """
     A prefix model with its language head.
 
@@ -235,7 +291,6 @@ class AfmPrefixLMForConditionalGeneration(AfmPrefixLMPreTrainedModel, Generation
     """
 
     model_class: type[AfmPrefixLMModel]
-    prefix_input_names: tuple[str, ...] = ()
     _tp_plan = {"lm_head": "colwise_gather_output"}
 
     def __init__(self, config: AfmPrefixLMConfig) -> None:
@@ -263,9 +318,20 @@ class AfmPrefixLMForConditionalGeneration(AfmPrefixLMPreTrainedModel, Generation
         self.model.freeze_language_model()
         self.lm_head.requires_grad_(False)
 
-    def get_audio_features(self, input_features: torch.Tensor, **kwargs: Any) -> torch.Tensor:
-        """The prefix of each example, `(batch, prefix_length, hidden_size)`."""
+    @property
+    def dtype(self) -> torch.dtype:
+        """See [`~AfmPrefixLMModel.dtype`]."""
+        return self.model.dtype
+
+    def get_prefix(self, input_features: torch.Tensor, **kwargs: Any) -> torch.Tensor:
+        """See [`~AfmPrefixLMModel.get_prefix`]."""
         return self.model.get_prefix(input_features, **kwargs)
+
+    def get_audio_features(
+        self, input_features: torch.Tensor, input_features_mask: torch.Tensor | None = None, **kwargs: Any
+    ) -> tuple[torch.Tensor, ...] | BaseModelOutputWithPooling:
+        """See [`~AfmPrefixLMModel.get_audio_features`]."""
+        return self.model.get_audio_features(input_features, input_features_mask, **kwargs)
 
     @can_return_tuple
     def forward(
@@ -302,6 +368,7 @@ class AfmPrefixLMForConditionalGeneration(AfmPrefixLMPreTrainedModel, Generation
             inputs_embeds=inputs_embeds,
             use_cache=use_cache,
             prefix_inputs=prefix_inputs,
+            return_dict=True,
             **{name: value for name, value in kwargs.items() if name != "num_items_in_batch"},
         )
         kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
@@ -319,49 +386,6 @@ class AfmPrefixLMForConditionalGeneration(AfmPrefixLMPreTrainedModel, Generation
             audio_hidden_states=outputs.audio_hidden_states,
         )
 
-    def prepare_inputs_for_generation(
-        self,
-        input_ids: torch.Tensor,
-        inputs_embeds: torch.Tensor | None = None,
-        is_first_iteration: bool = False,
-        **kwargs: Any,
-    ) -> dict[str, Any]:
-        """
-        As the stock one, which knows of `input_features` only: the prefix is made once, at the first step.
-
-        `generate` takes `inputs_embeds` from models that name them here.
-        """
-        inputs = super().prepare_inputs_for_generation(
-            input_ids, inputs_embeds=inputs_embeds, is_first_iteration=is_first_iteration, **kwargs
-        )
-        if not is_first_iteration and kwargs.get("use_cache", True):
-            for name in self.prefix_input_names:
-                inputs.pop(name, None)
-        return inputs
-
-    def _prefill(
-        self,
-        input_ids: torch.Tensor,
-        generation_config: GenerationConfig,
-        model_kwargs: dict[str, Any],
-        *args: Any,
-        **kwargs: Any,
-    ) -> AfmPrefixLMOutput:
-        """As the stock one, but encoder and prompt run once for each example, not for each of its beams or samples."""
-        repeats = max(generation_config.num_beams or 1, generation_config.num_return_sequences or 1)
-        stock = super()._prefill
-        return run_once_per_example(
-            lambda ids, arguments: stock(ids, generation_config, arguments, *args, **kwargs),
-            input_ids,
-            model_kwargs,
-            repeats,
-        )
-
-
-def normalised(embeddings: torch.Tensor) -> torch.Tensor:
-    """Of Euclidean length 1, as CLAPCAP, Pengi and ADIFF want their audio embeddings."""
-    return F.normalize(embeddings, dim=-1, eps=1e-12)
-
 
 __all__ = [
     "AfmPrefixLMForConditionalGeneration",
@@ -370,5 +394,4 @@ __all__ = [
     "AfmPrefixLMOutput",
     "AfmPrefixLMPreTrainedModel",
     "AfmVocabularyHead",
-    "normalised",
 ]

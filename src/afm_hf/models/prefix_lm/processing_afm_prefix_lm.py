@@ -15,14 +15,15 @@ from transformers.processing_utils import ProcessorMixin
 from transformers.utils import logging
 
 from ...audio.audio_loading import AudioDecodeError
+from ..common.batch_afm import AfmBatchFeature
 from ..common.feature_extraction_afm import IN_WINDOWS, as_clips
 from ..common.processing_afm import merged_arguments, pad, row_length, shortened
 from ..common.repo_code_afm import OwnCode
+from .inputs_afm import IGNORED
 
 logger = logging.get_logger(__name__)
 
 AUDIO_TOKEN = "<|audio|>"
-IGNORED = -100
 
 
 class AfmPrefixLMProcessor(OwnCode, ProcessorMixin):
@@ -186,18 +187,19 @@ class AfmPrefixLMProcessor(OwnCode, ProcessorMixin):
         ends = [self.tokenizer.eos_token_id, *self.encode(self.answer_suffix)[:1]]
         return [token for token in dict.fromkeys(ends) if token is not None]
 
-    def decode_answers(
-        self, sequences: torch.Tensor, input_ids: torch.Tensor, stop_token_ids: Sequence[int] | None = None
-    ) -> list[str]:
+    def decode_answers(self, sequences: Any, input_ids: Any, stop_token_ids: Sequence[int] | None = None) -> list[str]:
         """
         The generated text behind the prompt, up to its end.
 
         Where a real word is the pad token (`!`), only the padding behind the end is left out: "look out!" keeps its
         last word.
 
+        In `compute_metrics` of a `Seq2SeqTrainer` with `include_for_metrics=["inputs"]` they are `predictions` and
+        `inputs`, arrays in which batches of unequal width are filled up with -100.
+
         Args:
             sequences (`torch.Tensor` of shape `(batch * sequences, tokens)`): What `generate` returned.
-            input_ids (`torch.Tensor` of shape `(batch, tokens)`): What it was given.
+            input_ids (`torch.Tensor` of shape `(batch, tokens)`): What it was given, with or without the answers.
             stop_token_ids (`list[int]`, *optional*):
                 The `eos_token_id`s that `generate` was given. Without it an answer that the limit of its length cut
                 right behind a `!` loses that, too: it looks like padding.
@@ -208,7 +210,7 @@ class AfmPrefixLMProcessor(OwnCode, ProcessorMixin):
         ends = set(self.stop_token_ids if stop_token_ids is None else stop_token_ids)
         cuts = {self.tokenizer.eos_token_id} if stop_token_ids is None else ends
         answers = []
-        for row in sequences[:, input_ids.shape[1] :].tolist():
+        for row in _behind(sequences, input_ids):
             words = _without_run(row, self.pad_id)
             # Without a known end before it, a run of pad tokens may be words, or padding behind another end.
             is_padding = stop_token_ids is None or bool(words and words[-1] in ends)
@@ -249,6 +251,10 @@ class AfmPairProcessor(AfmPrefixLMProcessor):
 
     clips_per_example = 2
 
+    @property
+    def model_input_names(self) -> list[str]:
+        return [name for name in super().model_input_names if name != "input_features_mask"]  # pairs have no windows
+
     def audio_inputs(self, audio: Any, **kwargs: Any) -> dict[str, torch.Tensor]:
         """`input_features` `(batch, 2, 1, frames, mels)`, batch first because beam search repeats along it."""
         for truncation in (kwargs.get("truncation"), self.feature_extractor.truncation):
@@ -277,7 +283,7 @@ def _as_batch(
         )
     tensors = {name: torch.tensor(row, dtype=torch.long) for name, row in rows.items()}
     made = {**others, **tensors}
-    return BatchFeature(made) if return_tensors == "pt" else BatchFeature(made, tensor_type=return_tensors)
+    return AfmBatchFeature(made) if return_tensors == "pt" else BatchFeature(made, tensor_type=return_tensors)
 
 
 def _in_pair(source: str) -> str:
@@ -332,6 +338,14 @@ def one_each(name: str, texts: str | Sequence[str] | None, examples: int) -> lis
             f"`{name}` has {len(texts)} entries for {examples} examples of audio; give one each, or one string for all."
         )
     return list(texts)
+
+
+def _behind(sequences: Any, input_ids: Any) -> list[list[int]]:
+    """What follows each prompt, whose width is that of its own batch: -100 fills up those of other batches."""
+    rows, prompts = torch.as_tensor(sequences), torch.as_tensor(input_ids)
+    widths = (prompts != IGNORED).sum(dim=-1).repeat_interleave(len(rows) // max(1, len(prompts)))
+    behind = (row[width:] for row, width in zip(rows, widths.tolist(), strict=True))
+    return [row[row != IGNORED].tolist() for row in behind]
 
 
 def _without_padding(row: list[int], pad_id: int, ends: set[int]) -> list[int]:

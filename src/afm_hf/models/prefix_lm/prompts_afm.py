@@ -8,6 +8,8 @@ wording may cost much.
 import re
 from collections.abc import Sequence
 
+from .letters_afm import named_letters
+
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 TIERS = ("concise", "brief", "detailed")
 
@@ -37,6 +39,8 @@ DIFFERENCE_PROMPTS = {
         "explain the difference between the two audios in detail.",
     ),
 }
+_BEHIND_LETTER = re.compile(r"^\W*[a-z](?=\W*[)\].:*\n-])\W+")  # what stands behind it
+_DENIED = re.compile(r"(?:\b(?:not|no|never|without|neither|nor)|n['’]t)\s+(?:[\w)(]+\s+){0,2}$")
 # Their captions were trained as sentences about one of two clips.
 CAPTION_BEGINNING = re.compile(r"^\s*the audio 1 is\s+", re.IGNORECASE)
 
@@ -74,19 +78,25 @@ def is_yes_or_no(choices: Sequence[str]) -> bool:
 
 def letter_of(answer: str, choices: Sequence[str]) -> str | None:
     """
-    The letter of the choice that a generated answer names, or None.
+    The letter of the choice that a generated answer names, or None: nothing is guessed.
 
-    A letter with a bracket, as Mellow answers; else the choice itself, whole or (if it is the only one) as words within
-    the answer.
+    A letter that is set apart, as in `b) rain` (see [`named_letters`]), unless the words behind it are another choice;
+    else the choice itself, whole or (if it is the only one, and not denied) as words within the answer.
     """
-    answer = answer.strip().lower()
-    named = re.match(r"\(?([a-z])(?:\)|$)", answer)
-    if named and LETTERS.index(named[1]) < len(choices):
-        return named[1]
     words = [choice.strip().lower() for choice in choices]
-    found = [word for word in words if word == answer.rstrip(".")]
-    found = found or [word for word in words if re.search(rf"(?<!\w){re.escape(word)}(?!\w)", answer)]
-    return LETTERS[words.index(found[0])] if len(found) == 1 else None
+    said = answer.strip().lower().rstrip(".")
+    named = named_letters(answer, LETTERS[: len(choices)])
+    whole = {LETTERS[place] for place, word in enumerate(words) if word in (said, _BEHIND_LETTER.sub("", said))}
+    found = named | whole
+    if not found:
+        found = {LETTERS[place] for place, word in enumerate(words) if is_said(word, said)}
+    return found.pop() if len(found) == 1 else None
 
 
-__all__ = ["letter_of", "question_prompt", "scored_answers"]
+def is_said(words: str, answer: str) -> bool:
+    """Whether words stand in an answer that does not deny them, as `it is not rain` does."""
+    place = re.search(rf"(?<!\w){re.escape(words)}(?!\w)", answer)
+    return place is not None and not _DENIED.search(answer[: place.start()])
+
+
+__all__ = ["is_said", "letter_of", "question_prompt", "scored_answers"]

@@ -69,6 +69,10 @@ class AfmSpeechEncoderModel(StillBatchNorms, PreTrainedModel):
                 f"{tuple(input_features.shape)}. Make them with `AfmSpeechFeatureExtractor`."
             )
         waveforms = input_features[:, 0, :, 0].to(self.dtype)  # (batch, samples)
+        if output_hidden_states is None:
+            output_hidden_states = self.config.output_hidden_states
+        if output_attentions is None:
+            output_attentions = self.config.output_attentions
         outputs = self.encoder(waveforms, output_hidden_states=True, output_attentions=output_attentions)
         hidden_states = outputs.hidden_states[self.config.layer]  # (batch, frames, hidden_size)
         return BaseModelOutputWithPooling(
