@@ -173,7 +173,10 @@ def test_a_draft_of_the_same_class_assists_without_changing_a_token(row):
     with torch.no_grad():
         for parameter in draft.model.language_model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.02)
+    heard = []
+    draft.model.audio_tower.register_forward_pre_hook(lambda module, args: heard.append(len(args[0])))
     assisted = new_tokens(row, inputs, assistant_model=draft, do_sample=False)
+    assert len(heard) == 1  # once: a draft that hears nothing is no help
     assert torch.equal(assisted, new_tokens(row, inputs, do_sample=False))
 
 

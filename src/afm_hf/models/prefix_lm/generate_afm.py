@@ -16,7 +16,7 @@ from transformers import GenerationConfig, GenerationMixin
 from transformers.utils import ModelOutput
 
 from .generation_afm import run_once_per_example
-from .inputs_afm import prompt_tokens, without_answers
+from .inputs_afm import cached_tokens, prompt_tokens, without_answers
 
 # Each of the first counts new tokens, each of the second the prompt's, too; the first goes before the second.
 LENGTHS = (("max_new_tokens", "max_length"), ("min_new_tokens", "min_length"))
@@ -119,14 +119,19 @@ class AfmGenerationMixin(GenerationMixin):
         input_ids: torch.Tensor,
         generation_config: GenerationConfig,
         model_kwargs: dict[str, Any],
-        *args: Any,
+        is_first_iteration: bool = True,
         **kwargs: Any,
     ) -> ModelOutput:
-        """As the stock one, but encoder and prompt run once for each example, not for each of its beams or samples."""
+        """
+        As the stock one, but encoder and prompt run once for each example, not for each of its beams or samples.
+
+        A draft that assists is told from the beginning that it goes on; with an empty cache it has yet to hear.
+        """
+        is_first_iteration = is_first_iteration or not cached_tokens(model_kwargs.get("past_key_values"))
         repeats = max(generation_config.num_beams or 1, generation_config.num_return_sequences or 1)
         stock = super()._prefill
         return run_once_per_example(
-            lambda ids, arguments: stock(ids, generation_config, arguments, *args, **kwargs),
+            lambda ids, arguments: stock(ids, generation_config, arguments, is_first_iteration, **kwargs),
             input_ids,
             model_kwargs,
             repeats,
