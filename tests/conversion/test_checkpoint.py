@@ -176,9 +176,10 @@ def quantised():
         (quantised(), "quantised"),
         (torch.empty(3, 3, device="meta"), "on the device `meta`"),
         (torch.ones(3).to(torch.float8_e4m3fn), "of an unusual number format"),
+        (torch.ones(3, dtype=torch.uint16), "of an unusual number format"),
         (torch.ones(3, dtype=torch.complex64), "lies in a ComplexFloatStorage"),
     ],
-    ids=["coo", "csr", "quantised", "meta", "float8", "complex"],
+    ids=["coo", "csr", "quantised", "meta", "float8", "uint16", "complex"],
 )
 def test_tensors_that_are_not_plain_are_refused_by_name(tmp_path, tensor, what):
     torch.save({"model": {"a": torch.ones(2), f"module.{KEY}": tensor}}, tmp_path / "x.pth")

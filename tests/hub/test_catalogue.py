@@ -115,7 +115,7 @@ def test_the_list_is_whole():
         assert each.repo or each.url, each.name
         assert each.licence and each.paper.startswith("arXiv") and each.page.startswith("https://")
         assert (Path(afm_hf.__file__).parent / "conversion" / f"{each.family}.py").is_file()
-
+        assert (Path(__file__).parents[2] / "conversions" / f"convert_{each.family}.py").is_file()
         assert find_checkpoint(each.file) is each and find_checkpoint(each.name) is each
     printed = run_command("models").stdout
     assert (

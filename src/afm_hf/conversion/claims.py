@@ -8,6 +8,8 @@ import pickletools
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
+
 # Bytes of an element, by the kind of a storage. Quantised and 8-bit floating kinds are not among them.
 ELEMENT_BYTES = {
     "DoubleStorage": 8, "FloatStorage": 4, "HalfStorage": 2, "BFloat16Storage": 2, "LongStorage": 8, "IntStorage": 4,
@@ -34,11 +36,6 @@ _HARMLESS = {
     "__builtin__.complex", "torch.storage.UntypedStorage", "torch.Tensor", "torch._tensor._rebuild_from_type_v2",
 }  # fmt: skip
 _WITH_ATTRIBUTES = "torch._tensor._rebuild_from_type_v2"
-_TYPES = {
-    "float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool", "complex64",
-    "complex128", "float8_e4m3fn", "float8_e5m2", "per_tensor_affine", "per_channel_affine", "quint8", "qint8",
-    "qint32",
-}  # fmt: skip
 _UTILS = "torch._utils."
 MOST_INSTRUCTIONS = 20_000_000
 
@@ -219,7 +216,7 @@ def _named(argument: str) -> Name:
     module, _, name = argument.partition(" ")
     text = f"{module}.{name}"
     is_storage = module == "torch" and name.endswith("Storage")
-    is_type = module == "torch" and name in _TYPES
+    is_type = module == "torch" and isinstance(vars(torch).get(name), torch.dtype | torch.qscheme)
     is_function = text.startswith(_UTILS) and (name in STRIDED or name in OTHER_TENSORS or name in _PARAMETERS)
     if not (is_storage or is_type or is_function or text in _HARMLESS):
         raise ForeignObjectError(text)

@@ -57,7 +57,7 @@ def htsat_config(weights: StateDict, prefix: str = "audio_encoder.base.htsat.") 
             num_attention_heads=[heads for _, heads in tables],
             window_size=window_size,
             mlp_ratio=length(weights, f"{stages[0]}0.mlp.fc1.bias") / embed_dim,
-            qkv_bias=f"{stages[0]}0.attn.qkv.bias" in weights,
+            qkv_bias=any(key.startswith(prefix) and key.endswith(".attn.qkv.bias") for key in weights),
             long_input="official",  # Parity: the authors' windows for more than 1024 frames.
         )
 
