@@ -1,5 +1,6 @@
 """Which decoder reads a file: soundfile, and what it cannot read torchcodec or ffmpeg; or one that was asked for."""
 
+import warnings
 from collections.abc import Callable
 
 from .audio_checks import AudioDecodeError, Part, UnavailableError, Waveform
@@ -46,14 +47,29 @@ def _decode_auto(file: EncodedAudio, part: Part) -> tuple[Waveform, int]:
     # Only what is known goes on: ffmpeg would decode text as pictures.
     if known is None or not known.has_sound or not _is_lacking(known, why):
         raise _refused(file, known, why)
+    if known.is_encrypted:
+        raise AudioDecodeError(file.name, f"is {known}, which no decoder reads", "Take a copy without protection.")
     failures = []
     for name in ("torchcodec", "ffmpeg"):
         try:
-            return _OTHERS[name](file, part, known)
+            waveform, rate = _OTHERS[name](file, part, known)
         except UnavailableError as missing:
             failures.append(str(missing))
+        except AudioDecodeError as error:
+            if error.hint or not known.complaint:
+                raise
+            raise AudioDecodeError(file.name, f"{error.reason}; {known.complaint}") from error
+        else:
+            _tell(known.complaint, waveform, rate, part, file.name)
+            return waveform, rate
     reason = f"is {known}, which soundfile cannot read, and nothing else can be used ({'; '.join(failures)})"
     raise AudioDecodeError(file.name, reason, _CODEC_HINT)
+
+
+def _tell(complaint: str, waveform: Waveform, rate: int, part: Part, label: str) -> None:
+    if complaint and 0 < waveform.shape[1] < part.quota(rate, waveform.shape[0]):
+        seconds = part.offset_s + waveform.shape[1] / rate
+        warnings.warn(f"{label}: {complaint}; {seconds:.2f} s of it were read", stacklevel=2)
 
 
 def _identified(file: EncodedAudio) -> Format | None:
@@ -63,7 +79,7 @@ def _identified(file: EncodedAudio) -> Format | None:
 
 def _is_lacking(known: Format, why: str) -> bool:
     """Whether libsndfile lacks this codec, by what we know of it or by what it says itself."""
-    return not known.is_read_by_soundfile or any(text in why for text in _LACKING)
+    return not known.is_read_by_soundfile or (bool(known.demuxer) and any(text in why for text in _LACKING))
 
 
 def _refused(file: EncodedAudio, known: Format | None, why: str) -> AudioDecodeError:

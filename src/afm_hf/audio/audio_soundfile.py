@@ -18,6 +18,7 @@ from .containers.audio_pieces import Contents, Piece
 _BLOCK_VALUES = 2**20  # values decoded at a time: a header that promises too much never sizes an allocation
 _MISSING_S = 0.01  # seconds whose absence is worth a warning; less is careless arithmetic of whoever wrote the header
 _MPEG_FRAMES = 2304  # samples that decoders of MPEG audio disagree about
+_MPEG_RUN_UP = 16 * 1152  # samples
 _UNKNOWN_LENGTH = 2**60
 
 
@@ -102,9 +103,6 @@ def _read(
     """The blocks of the wanted part; `reading` says what they are, and what should have come."""
     for index, piece in enumerate(contents.pieces):
         with _opened(soundfile, piece.open(stream)) as sound:
-            if _is_mpeg(sound) and not isinstance(piece.segments[0], bytes):
-                # It goes by a few bits at the beginning, which headerless PCM may have, too.
-                raise UnknownFormatError("it begins like MPEG audio, but no frames follow each other in it")
             if not reading.rate:
                 _begin(reading, sound, part, label)
             elif (sound.samplerate, sound.channels) != (reading.rate, reading.channels):
@@ -114,7 +112,7 @@ def _read(
         if reading.is_full:
             break
     if not reading.rate:
-        raise UnknownFormatError("it holds nothing")
+        raise UnknownFormatError(contents.complaint or "it holds nothing")
     reading.complaint = reading.complaint or contents.complaint
 
 
@@ -145,9 +143,8 @@ def _read_piece(sound: Any, piece: Piece, reading: _Reading, start: int, label: 
 
 def _change(sound: Any, reading: _Reading) -> str:
     """What is said of a piece that cannot follow those before it."""
-    before = f"{reading.samples / reading.rate:.2f} s at {reading.rate} Hz with {reading.channels} channels"
     after = f"{sound.frames / sound.samplerate:.2f} s or more at {sound.samplerate} Hz with {sound.channels} channels"
-    return f"it goes on with {after} after {before}; only these are read"
+    return f"it goes on with {after}, unlike its beginning at {reading.rate} Hz with {reading.channels}"
 
 
 def _opened(soundfile: Any, stream: BinaryIO) -> Any:
@@ -169,7 +166,10 @@ def _skip(sound: Any, start: int, jump: bool) -> int:
     """Go to sample `start`, or to the end if it lies beyond; returns where it is."""
     # libsndfile 1.2.2 seeks to wrong places in Ogg Vorbis. Of several pieces only decoding tells the length.
     if jump and sound.seekable() and sound.subtype != "VORBIS" and sound.frames < _UNKNOWN_LENGTH:
-        return int(sound.seek(min(start, sound.frames)))
+        # mpg123 is not quite itself for some frames after a jump.
+        before = max(0, start - _MPEG_RUN_UP) if _is_mpeg(sound) else start
+        at = int(sound.seek(min(before, sound.frames)))
+        return at + sum(len(block) for block in _blocks(sound, start - at))
     return sum(len(block) for block in _blocks(sound, start))
 
 
@@ -237,13 +237,15 @@ def _in_log(sound: Any, patterns: dict[str, str]) -> list[str]:
 
 def _check_promise(reading: _Reading, part: Part, label: str) -> None:
     """Warns of sound that is missing at the end of what was read, or raises if there is none at all."""
-    start = part.start(reading.rate)
-    got, promised = reading.got, min(reading.promised, reading.wanted) - start
-    missing = promised - got
-    if missing > reading.slack and not got:
-        raise AudioDecodeError(label, f"its header promises {promised} samples, but it holds none: it is cut off")
-    held = f"it holds {got / reading.rate:.2f} s; using these"
-    if missing > reading.slack:
-        warnings.warn(f"{label} is cut off: its header promises {promised / reading.rate:.2f} s, {held}", stacklevel=2)
-    elif reading.complaint and got:
-        warnings.warn(f"{label}: {reading.complaint} ({held})", stacklevel=2)
+    promised = min(reading.promised, reading.wanted)
+    is_cut = promised - reading.samples > reading.slack
+    if not reading.got:
+        if is_cut and promised > part.start(reading.rate):
+            raise AudioDecodeError(label, f"its header promises {promised} samples, but it holds none: it is cut off")
+        return
+    held = f"{reading.samples / reading.rate:.2f} s"
+    if is_cut:
+        said = f"{reading.promised / reading.rate:.2f} s"
+        warnings.warn(f"{label} is cut off: its header promises {said}, it holds {held}; using these", stacklevel=2)
+    elif reading.complaint:
+        warnings.warn(f"{label}: {reading.complaint}; {held} of it were read", stacklevel=2)

@@ -120,7 +120,8 @@ def _position(file: Any) -> int:
 
 
 def _is_audio(content: bytes) -> bool:
-    return identify(io.BytesIO(content)) is not None
+    known = identify(io.BytesIO(content))
+    return known is not None and known.has_beginning
 
 
 def read_all(file: Any, limit: int, label: str) -> bytes:

@@ -167,7 +167,7 @@ class TestTimeAdaptationPipeline(ZeroShotAudioClassificationPipeline):
             raise ValueError(f"Adaptation needs a feature extractor of this package, not a {type(extractor).__name__}.")
         if is_row(audio) and not audio.keys() & {"array", "raw", "path", "bytes"}:
             audio = clip_of_row(audio)
-        how = {"channels": extractor.channels, "resampler": extractor.resampler}
+        how = {name: getattr(extractor, name) for name in ("channels", "resampler", "max_values")}
         waveform = load_audio(audio, extractor.sampling_rate, source_sampling_rate=sampling_rate, **how)
         try:
             features = extract_features(extractor, waveform, extractor.sampling_rate, truncation)

@@ -7,7 +7,7 @@ from typing import BinaryIO, Literal
 from .audio_chunks import CAF, RIFX, Layout, are_chunks, chunk_at, is_plausible
 from .audio_pieces import Contents, Piece, Segment, bytes_at, size_of
 
-_NEVER_FILLED_IN = (0, 0xFFFF_FFFF, 0x7FFF_FFFF, 0x8000_0000, 2**64 - 1)
+_NEVER_FILLED_IN = (0, 0xFFFF_FFFF, 0x7FFF_FFFF, 0x8000_0000, 2**63 - 1, 2**64 - 1)
 _WIDTHS = {  # bytes of a sample, where the header's number of bits does not tell
     **dict.fromkeys((b"ulaw", b"ULAW", b"alaw", b"ALAW", b"raw "), 1),
     **dict.fromkeys((b"in24", b"ni24", b"42ni"), 3),

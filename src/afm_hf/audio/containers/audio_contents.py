@@ -4,6 +4,7 @@ from typing import BinaryIO
 
 from .audio_aiff import aiff_contents, au_contents, caf_contents
 from .audio_flac import flac_contents
+from .audio_formats import OGG_FROM_THE_MIDDLE, container_of
 from .audio_mpeg import mpeg_contents
 from .audio_ogg import ogg_contents
 from .audio_pieces import Contents, Piece, bytes_at, end_of_id3, size_of
@@ -34,11 +35,22 @@ def contents_of(file: BinaryIO, end_s: float | None = None) -> Contents:
         found = flac_contents(file, at) if head[:4] == b"fLaC" else ogg_contents(file, at)
     elif head[:7] == b"NIST_1A":
         found = _nist_contents(file, size)
-    elif at or not _is_other(head):
+    elif at or head[:1] == b"\xff":
         found = mpeg_contents(file, 0, size, glance)
     else:
-        found = None
+        found = None if _is_other(head) else _without_head(file, size, glance)
+    if found is None and head[:1] == b"\xff" and head[1:2] >= b"\xe0":
+        # libsndfile would take these few bits for MPEG audio, and go through all of it byte by byte.
+        return Contents((), "it begins like MPEG audio, but no frames follow each other in it")
     return found or _as_it_is(at if head[:4] in (b"fLaC", b"OggS") else 0, size)
+
+
+def _without_head(file: BinaryIO, size: int, end_s: float | None) -> Contents | None:
+    """The pieces of a file that is known, if at all, by what stands in its middle."""
+    known = container_of(file)
+    if known is OGG_FROM_THE_MIDDLE:
+        return ogg_contents(file, 0)
+    return None if known else mpeg_contents(file, 0, size, end_s)
 
 
 def _as_it_is(start: int, size: int, is_glance: bool = False) -> Contents:

@@ -5,10 +5,12 @@ frame, for every frame says which one it is; what follows the last whole frame i
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from typing import BinaryIO
 
-from .audio_pieces import Contents, Piece, bytes_at, size_of
+from .audio_pieces import Contents, Piece, bytes_at, end_of_id3, size_of
 
 _ANOTHER = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22")  # the magic, and the header of 34 bytes that must follow it
 _MAX_TAIL = 2**22  # more than the largest possible frame
@@ -50,8 +52,8 @@ def flac_contents(file: BinaryIO, at: int) -> Contents:
     """The sounds of one FLAC file, or of several one after another."""
     size = size_of(file)
     starts = [at, *_others(file, at + _HEADER, size)]
-    pieces = tuple(_piece(file, start, stop) for start, stop in zip(starts, [*starts[1:], size], strict=True))
-    return Contents(pieces)
+    found = [_piece(file, start, stop) for start, stop in zip(starts, [*starts[1:], size], strict=True)]
+    return Contents(tuple(piece for piece, _ in found), found[-1][1])
 
 
 def _others(file: BinaryIO, at: int, end: int) -> list[int]:
@@ -64,21 +66,26 @@ def _others(file: BinaryIO, at: int, end: int) -> list[int]:
     return starts
 
 
-def _piece(file: BinaryIO, start: int, stop: int) -> Piece:
+def _piece(file: BinaryIO, start: int, stop: int) -> tuple[Piece, str]:
+    """One of the files, and what is wrong with it."""
     header = _Header(bytes_at(file, start, _HEADER))
     audio = _after_metadata(file, start, stop)
     tail_at = max(audio, stop - _MAX_TAIL)
-    tail = _without_tags(bytes_at(file, tail_at, stop - tail_at))
+    tail = bytes_at(file, tail_at, stop - tail_at)
     last = _last_frame(tail, header)
     if last is None or len(header.data) < _HEADER:
-        return Piece((range(start, stop),))
-    if _crc16(tail[last.start :]):  # it is not all there
+        return Piece((range(start, stop),)), ""
+    complaint = ""
+    whole = next((end for end in _ends(tail) if end > last.start and not _crc16(tail[last.start : end])), None)
+    if whole is None:
         samples, end = last.first_sample, tail_at + last.start
+        complaint = "it is cut off in the middle of a frame, and how long it was is not known"
     else:
-        samples, end = last.first_sample + last.samples, tail_at + len(tail)
+        samples, end = last.first_sample + last.samples, tail_at + whole
     if samples == header.samples or not samples:
-        return Piece((range(start, end if samples else stop),))
-    return Piece((header.with_samples(samples), range(start + _HEADER, end)), max(1.0, header.samples / samples))
+        return Piece((range(start, end if samples else stop),)), complaint
+    patched = (header.with_samples(samples), range(start + _HEADER, end))
+    return Piece(patched, max(1.0, header.samples / samples)), complaint
 
 
 def _after_metadata(file: BinaryIO, at: int, end: int) -> int:
@@ -94,10 +101,15 @@ def _after_metadata(file: BinaryIO, at: int, end: int) -> int:
     return min(at, end)
 
 
-def _without_tags(tail: bytes) -> bytes:
-    if tail[-128:-125] == b"TAG":
-        tail = tail[:-128]
-    return tail
+def _ends(tail: bytes) -> Iterator[int]:
+    """Where the sound may end: before padding, before tags of another kind, at the end."""
+    end = len(tail) - 128 if tail[-128:-125] == b"TAG" else len(tail)
+    tag = tail.rfind(b"ID3", 0, end)
+    if tag >= 0 and end_of_id3(BytesIO(tail[tag:end])) == end - tag:
+        end = tag
+    bare = len(tail[:end].rstrip(b"\0"))
+    yield from range(bare, min(end, bare + 2) + 1)  # up to two zeros may be the frame's own; the sum does not see more
+    yield len(tail)
 
 
 def _last_frame(tail: bytes, header: _Header) -> _Frame | None:

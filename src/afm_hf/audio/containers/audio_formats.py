@@ -22,10 +22,17 @@ from .audio_format_names import (
     WAV_TAGS,
 )
 from .audio_mpeg import mpeg_contents
-from .audio_ogg import Pages
+from .audio_ogg import Pages, ogg_contents
 from .audio_pieces import bytes_at, end_of_id3, size_of
-from .audio_tracks import asf_codecs, fourcc, matroska_codecs, mp4_codecs
-from .audio_wav import W64_MAGIC, is_wav
+from .audio_tracks import (
+    asf_codecs,
+    fourcc,
+    matroska_codecs,
+    matroska_said_bytes,
+    mp4_codecs,
+    mp4_said_bytes,
+)
+from .audio_wav import W64_MAGIC, is_wav, wav_contents
 
 _OGG_PAGES = 64  # among which all streams of the first link have begun
 
@@ -40,6 +47,8 @@ class Format:
         demuxer: what ffmpeg calls the container; empty: it does not read it.
         is_read_by_soundfile: whether libsndfile knows this codec in this container.
         has_sound: whether the header speaks of sound at all.
+        has_beginning: whether it is known by its first bytes, and not by something in its middle.
+        complaint: what is wrong with the file although it may be readable, for a warning: "it ...", or empty.
     """
 
     container: str
@@ -47,13 +56,30 @@ class Format:
     demuxer: str = ""
     is_read_by_soundfile: bool = False
     has_sound: bool = True
+    has_beginning: bool = True
+    complaint: str = ""
+
+    @property
+    def is_encrypted(self) -> bool:
+        return "encrypted" in self.codec
 
     def __str__(self) -> str:
         return f"{self.codec} in {self.container}" if self.codec else self.container
 
 
+OGG_FROM_THE_MIDDLE = Format("Ogg without its beginning", is_read_by_soundfile=True, has_beginning=False)
+
+
 def identify(file: BinaryIO) -> Format | None:
     """What a file is by its header; None for what is not known as audio."""
+    known = container_of(file)
+    if known is None and mpeg_contents(file):
+        return Format("MPEG audio (MP3, MP2)", demuxer="mp3", is_read_by_soundfile=True)
+    return known
+
+
+def container_of(file: BinaryIO) -> Format | None:
+    """The same, without a search for frames of MPEG audio."""
     at = end_of_id3(file)
     head = bytes_at(file, at, 64)
     for matches, describe in _CONTAINERS:
@@ -80,7 +106,15 @@ def _wav(file: BinaryIO, at: int, head: bytes) -> Format:
     layout = W64 if is_64 else RIFX if head[:4] == b"RIFX" else RIFF
     format_ = first_chunk(file, layout, b"fmt ", at + (40 if is_64 else 12), size_of(file)) or b""
     codec, is_read = _wav_codec(format_, layout)
-    return Format("W64" if is_64 else "WAV", codec, "w64" if is_64 else "wav", is_read)
+    contents = None if is_read else wav_contents(file, at)
+    share = contents.pieces[0].share if contents else 1.0
+    complaint = _cut(file, int(share * size_of(file)))
+    return Format("W64" if is_64 else "WAV", codec, "w64" if is_64 else "wav", is_read, complaint=complaint)
+
+
+def _cut(file: BinaryIO, said: int) -> str:
+    size = size_of(file)
+    return f"it is cut off: its header promises {said} bytes, and {size} are there" if said > size else ""
 
 
 def _wav_codec(format_: bytes, layout: Layout) -> tuple[str, bool]:
@@ -150,17 +184,19 @@ def _ogg(file: BinaryIO, at: int, head: bytes) -> Format:
             streams += [stream for stream in OGG_STREAMS if first.startswith(stream[0])] or [(b"", "", True, False)]
     sounds = [stream for stream in streams if stream[2]] or streams
     if not sounds:
-        return Format("Ogg without its beginning", demuxer="ogg", is_read_by_soundfile=True)
+        return OGG_FROM_THE_MIDDLE if any(True for _ in Pages(file, at)) else Format("Ogg", is_read_by_soundfile=True)
     _, name, is_sound, is_read = sounds[0]
-    return Format("Ogg", name or "an unknown codec", "ogg", is_read, is_sound)
+    contents = None if is_read else ogg_contents(file, at)
+    complaint = contents.complaint if contents else ""
+    return Format("Ogg", name or "an unknown codec", "ogg", is_read, is_sound, complaint=complaint)
 
 
 def _mp4(file: BinaryIO, at: int, head: bytes) -> Format:
-    return _of_tracks("MP4/M4A", "mov", mp4_codecs(file, at))
+    return _of_tracks("MP4/M4A", "mov", mp4_codecs(file, at), _cut(file, mp4_said_bytes(file, at)))
 
 
 def _matroska(file: BinaryIO, at: int, head: bytes) -> Format:
-    return _of_tracks("WebM/Matroska", "matroska", matroska_codecs(file, at))
+    return _of_tracks("WebM/Matroska", "matroska", matroska_codecs(file, at), _cut(file, matroska_said_bytes(file, at)))
 
 
 def _asf(file: BinaryIO, at: int, head: bytes) -> Format:
@@ -169,11 +205,11 @@ def _asf(file: BinaryIO, at: int, head: bytes) -> Format:
     return _of_tracks("WMA/ASF", "asf", found)
 
 
-def _of_tracks(container: str, demuxer: str, codecs: list[str] | None) -> Format:
+def _of_tracks(container: str, demuxer: str, codecs: list[str] | None, complaint: str = "") -> Format:
     """`codecs` of the tracks with sound; None if the list of tracks was not found."""
     if codecs is None:
-        return Format(container, demuxer=demuxer)
-    return Format(container, codecs[0] if codecs else "", demuxer, has_sound=bool(codecs))
+        return Format(container, demuxer=demuxer, complaint=complaint)
+    return Format(container, codecs[0] if codecs else "", demuxer, has_sound=bool(codecs), complaint=complaint)
 
 
 def _nist(file: BinaryIO, at: int, head: bytes) -> Format:
@@ -226,8 +262,8 @@ def _stream_by_sync(file: BinaryIO, at: int, head: bytes) -> Format | None:
         return Format("raw E-AC-3" if is_enhanced else "raw AC-3", demuxer="eac3" if is_enhanced else "ac3")
     if data[::188][:4] == b"GGGG" and len(data) > 564:
         return Format("MPEG transport stream", demuxer="mpegts")
-    if mpeg_contents(file):
-        return Format("MPEG audio (MP3, MP2)", demuxer="mp3", is_read_by_soundfile=True)
+    if b"OggS\0" in data:
+        return OGG_FROM_THE_MIDDLE
     return None
 
 
@@ -255,4 +291,4 @@ def _loas_bytes(data: bytes, at: int) -> int:
     return (head & 0x1FFF) + 3 if head >> 13 == 0x2B7 and head & 0x1FFF else 0
 
 
-__all__ = ["Format", "identify", "no_sound"]
+__all__ = ["OGG_FROM_THE_MIDDLE", "Format", "container_of", "identify", "no_sound"]

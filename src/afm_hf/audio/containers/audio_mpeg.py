@@ -207,7 +207,7 @@ def _complaint(scan: _Scan) -> str:
         return f"{scan.junk} of its {len(scan.data)} bytes are no MPEG audio: it is damaged"
     for stream in scan.streams:
         said = _stated_frames(scan.data, stream)
-        if said and said > stream.frames + 1:  # some count the frame that says it
+        if said and said > stream.frames + (not scan.is_cut):  # some count the frame that says it
             seconds = said * stream.kind.samples / stream.kind.rate
             return f"it is cut off: its header promises {seconds:.2f} s, {said - stream.frames} frames are missing"
     if scan.is_cut and not said:

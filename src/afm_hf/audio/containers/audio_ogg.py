@@ -14,6 +14,7 @@ from .audio_pieces import Contents, Piece, bytes_at, size_of
 _HEAD = 27  # bytes of a page before its table of segments
 _MAX_PAGE = 65_307
 _BLOCK_BYTES = 2**22
+_FLAC_MAPPING = 9  # bytes: mark, version and number of headers
 
 
 class Page(NamedTuple):
@@ -32,7 +33,12 @@ class Page(NamedTuple):
 class _Stream:
     beginning: bytes  # of its first packet
     pages: list[range] = field(default_factory=list)
+    bodies: list[range] = field(default_factory=list)  # of pages, where these are needed
     has_end: bool = False
+
+    @property
+    def is_flac(self) -> bool:
+        return self.beginning.startswith(b"\x7fFLAC")
 
     @property
     def is_sound(self) -> bool:
@@ -57,6 +63,7 @@ class Pages:
         self.size = size_of(file)
         self.is_cut = False  # the last page is not all there
         self.junk = 0  # bytes between pages
+        self.orphans = 0  # pages of a stream whose beginning is missing
 
     def __iter__(self) -> Iterator[Page]:
         while self.at < self.size:
@@ -99,7 +106,7 @@ def ogg_contents(file: BinaryIO, at: int) -> Contents | None:
     links = [link for link in _links(file, pages) if link.sounds()]
     if not links:
         return None
-    pieces = tuple(_piece(link.sounds()[0].pages) for link in links)
+    pieces = tuple(Piece(_segments(link.sounds()[0])) for link in links)
     return Contents(pieces, _complaint(pages, links))
 
 
@@ -109,7 +116,8 @@ def _links(file: BinaryIO, pages: Pages) -> list[_Link]:
         if page.is_first and (not links or links[-1].has_content or page.serial in links[-1].streams):
             links.append(_Link())
         if not links:
-            continue  # it begins in the middle of a stream
+            pages.orphans += 1
+            continue
         link = links[-1]
         if page.is_first:
             link.streams[page.serial] = _Stream(bytes_at(file, page.body, min(16, page.stop - page.body)))
@@ -117,6 +125,8 @@ def _links(file: BinaryIO, pages: Pages) -> list[_Link]:
             link.has_content = True
         if stream := link.streams.get(page.serial):
             _append(stream.pages, range(page.start, page.stop))
+            if stream.is_flac:
+                stream.bodies.append(range(page.body, page.stop))
             stream.has_end = stream.has_end or bool(page.flags & 4)
     return links
 
@@ -128,12 +138,19 @@ def _append(ranges: list[range], new: range) -> None:
         ranges.append(new)
 
 
-def _piece(pages: list[range]) -> Piece:
-    return Piece(tuple(pages))
+def _segments(stream: _Stream) -> tuple[range, ...]:
+    if not stream.is_flac:
+        return tuple(stream.pages)
+    # Not every libsndfile reads FLAC in Ogg. Without the heads of pages, and its mark, it is a FLAC file.
+    bodies = list(stream.bodies)
+    bodies[0] = bodies[0][_FLAC_MAPPING:]
+    return tuple(bodies)
 
 
 def _complaint(pages: Pages, links: list[_Link]) -> str:
     several = max(len(link.sounds()) for link in links)
+    if pages.orphans:
+        return f"it begins in the middle of a stream, and its first {pages.orphans} pages cannot be read"
     if pages.junk > _MAX_PAGE // 16:
         return f"{pages.junk} of its {pages.size} bytes are no Ogg pages: it is damaged"
     if pages.is_cut:

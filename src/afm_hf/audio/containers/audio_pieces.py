@@ -39,7 +39,7 @@ class Contents:
     """What a file holds.
 
     Attributes:
-        pieces: to be decoded one after another.
+        pieces: to be decoded one after another; none if no decoder should try.
         complaint: what is wrong with the file although it can be read, for a warning: "it ...", or empty.
         is_glance: whether only the beginning was looked at.
     """

@@ -14,15 +14,18 @@ _MAX_BOXES = 4096
 
 
 class _Box(NamedTuple):
+    """`stop` is where it ends, or the file does; `said` where it ends by its header."""
+
     name: bytes
     start: int
     stop: int
+    said: int
 
 
 def mp4_codecs(file: BinaryIO, at: int) -> list[str] | None:
     """None if the file holds no list of tracks, as when its end is missing."""
     movie = next((box for box in _boxes(file, at, size_of(file)) if box.name == b"moov"), None)
-    if movie is None:
+    if movie is None or movie.stop < movie.said:
         return None
     tracks = [box for box in _boxes(file, movie.start, movie.stop) if box.name == b"trak"]
     found = (_mp4_codec(file, track) for track in tracks)
@@ -37,11 +40,16 @@ def _boxes(file: BinaryIO, at: int, end: int) -> Iterator[_Box]:
         size, start = int.from_bytes(head[:4], "big"), at + 8
         if size == 1:
             size, start = int.from_bytes(head[8:16], "big"), at + 16
-        stop = end if size == 0 else min(end, at + size)
-        if stop < start:
+        said = end if size == 0 else at + size
+        if said < start:
             return
-        yield _Box(head[4:8], start, stop)
-        at = stop
+        yield _Box(head[4:8], start, min(end, said), said)
+        at = said
+
+
+def mp4_said_bytes(file: BinaryIO, at: int) -> int:
+    """How many bytes the file has by the headers of its boxes."""
+    return max((box.said for box in _boxes(file, at, size_of(file))), default=0)
 
 
 def _inner(file: BinaryIO, box: _Box | None, *path: bytes) -> _Box | None:
@@ -116,9 +124,12 @@ def _matroska_name(mark: bytes) -> str:
 
 
 class _Element(NamedTuple):
+    """`stop` is where it ends, or what holds it does; `said` where it ends by its header."""
+
     mark: int
     start: int
     stop: int
+    said: int
 
 
 def _element(file: BinaryIO, at: int, end: int, mark: int) -> _Element | None:
@@ -135,9 +146,14 @@ def _elements(file: BinaryIO, at: int, end: int) -> Iterator[_Element]:
         size = int.from_bytes(head[mark_bytes : mark_bytes + size_bytes], "big") & ((1 << 7 * size_bytes) - 1)
         start = at + mark_bytes + size_bytes
         unknown = size == (1 << 7 * size_bytes) - 1  # all ones: up to the end, as when it is streamed
-        stop = end if unknown else min(end, start + size)
-        yield _Element(int.from_bytes(head[:mark_bytes], "big"), start, stop)
-        at = stop
+        said = end if unknown else start + size
+        yield _Element(int.from_bytes(head[:mark_bytes], "big"), start, min(end, said), said)
+        at = said
+
+
+def matroska_said_bytes(file: BinaryIO, at: int) -> int:
+    """How many bytes the file has by the header of its segment."""
+    return max((element.said for element in _elements(file, at, size_of(file))), default=0)
 
 
 def _vint_bytes(data: bytes) -> int:
@@ -165,4 +181,4 @@ def asf_codecs(file: BinaryIO, at: int) -> list[int] | None:
     return tags if found else None
 
 
-__all__ = ["asf_codecs", "fourcc", "matroska_codecs", "mp4_codecs"]
+__all__ = ["asf_codecs", "fourcc", "matroska_codecs", "matroska_said_bytes", "mp4_codecs", "mp4_said_bytes"]

@@ -16,7 +16,7 @@ W64_MAGIC = b"riff.\x91\xcf\x11\xa5\xd6(\xdb\x04\xc1\x00\x00"
 
 _MAGICS = {b"RIFF": RIFF, b"RF64": RIFF, b"BW64": RIFF, b"RIFX": RIFX}
 _ANOTHER_WAV = re.compile(rb"(?:RIFF|RIFX|RF64|BW64)....WAVE(?:fmt |JUNK|ds64|bext|LIST)", re.DOTALL)
-_UNKNOWN_64 = 0xFFFF_FFFF_FFFF_FF00  # and above: a size of 64 bits that was never filled in
+_UNKNOWN_64 = 2**62  # and above: a size of 64 bits that was never filled in
 _MAX_32 = 0xFFFF_FFFF
 _MPEG_TAGS = (0x50, 0x55)
 _SEARCH_BYTES = 2**24

@@ -102,6 +102,9 @@ class AfmFeatureExtractor(SequenceFeatureExtractor):
         allow_silence (`bool`, *optional*, defaults to `False`):
             Whether silence (a peak below 1e-4 of full scale, -80 dB) is audio like any other. If not, a clip of nothing
             else is an error, for models answer it with something that nobody hears.
+        max_values (`int`, *optional*):
+            How many values (seconds x rate x channels, at `sampling_rate` or at the file's own rate if that is higher)
+            a clip may unpack to before it is refused; 2**30, which are 4 GiB, if not given.
     """
 
     model_input_names = ["input_features"]
@@ -123,10 +126,12 @@ class AfmFeatureExtractor(SequenceFeatureExtractor):
         resampler: str = "soxr",
         padding_value: float = 0.0,
         allow_silence: bool = False,
+        max_values: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(feature_size, sampling_rate, padding_value, **kwargs)
         self.allow_silence = allow_silence
+        self.max_values = max_values
         self.mel_sampling_rate = mel_sampling_rate or sampling_rate
         self.n_fft = n_fft
         self.hop_length = hop_length
@@ -218,6 +223,7 @@ class AfmFeatureExtractor(SequenceFeatureExtractor):
             channels=how.channels,
             resampler=how.resampler,
             source_sampling_rate=how.sampling_rate,
+            max_values=self.max_values,
             duration_s=how.length / self.sampling_rate + RESAMPLER_MARGIN_S if head_only else None,
             name=name,
         )
@@ -237,6 +243,7 @@ class AfmFeatureExtractor(SequenceFeatureExtractor):
             channels=how.channels,
             resampler=how.resampler,
             source_sampling_rate=how.sampling_rate,
+            max_values=self.max_values,
             name=name,
         )
         cut = cut_windows(parts, how.length, hop, self.sampling_rate, how.silence, trim=how.truncation == "windows")
