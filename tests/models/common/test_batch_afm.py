@@ -29,10 +29,11 @@ def test_a_batch_is_moved_but_its_log_mels_are_not_cast():
     assert isinstance(AfmBatchFeature({"input_features": np.zeros(3)}).to("cpu")["input_features"], np.ndarray)
 
 
-@pytest.mark.parametrize("kind", ["pengi", "mellow"])
+@pytest.mark.parametrize("kind", ["clap", "pengi", "mellow"])
 def test_what_processors_make_is_brought_to_half_precision_without_loss(kind):
-    processor = tiny_processor(kind) if kind == "pengi" else tiny_pair_model(kind)[1]
-    made = processor(audio=clips(2), text="what is it", sampling_rate=RATE)
+    makers = {"clap": lambda: make_row("clap").processor, "mellow": lambda: tiny_pair_model("mellow")[1]}
+    processor = makers.get(kind, lambda: tiny_processor(kind))()
+    made = processor(audio=clips(2), text="what is it", sampling_rate=RATE, return_tensors="pt")
     expected = made["input_features"].clone()
     assert torch.equal(made.to("cpu", torch.bfloat16)["input_features"], expected)
 

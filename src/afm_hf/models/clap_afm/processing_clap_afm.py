@@ -6,6 +6,7 @@ from typing import Any
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.processing_utils import ProcessingKwargs, ProcessorMixin
 
+from ..common.batch_afm import AfmBatchFeature
 from ..common.processing_afm import with_audio_apart
 from ..common.repo_code_afm import OwnCode
 
@@ -61,7 +62,7 @@ class ClapAfmProcessor(OwnCode, ProcessorMixin):
             defaults = self.tokenizer.init_kwargs
             merged = self._merge_kwargs(ProcessingKwargs, tokenizer_init_kwargs=defaults, **arguments)
             inputs.update(self.feature_extractor(audio, generator=generator, **merged["audio_kwargs"]))
-        return BatchFeature(inputs)
+        return AfmBatchFeature(inputs)
 
     def prepare_inputs_layout(self, audio: Any = None, **kwargs: Any) -> tuple[Any, Any, Any, Any]:
         """As everywhere, but for audio: files are left to the feature extractor, which decodes and resamples them."""
