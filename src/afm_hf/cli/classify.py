@@ -76,7 +76,7 @@ def classify(
         def results(paths: list[str]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
             nonlocal failed
             batches = in_batches(paths, batch_size)
-            for batch in read_batches(pipe.feature_extractor, batches, how, num_workers):
+            for batch in read_batches(pipe.feature_extractor, batches, how, num_workers, True):
                 for path, reason in batch.failures.items():
                     failed += 1
                     typer.echo(f"skipped {short_path(path)}: {reason}", err=True)

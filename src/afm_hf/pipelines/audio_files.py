@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch.utils.data import DataLoader, Dataset
 
 from ..audio.audio_folders import AUDIO_SUFFIXES, is_audio, is_litter
@@ -66,12 +65,15 @@ class FeatureBatch:
     """
 
     files: list[FileState]
-    features: dict[str, torch.Tensor] | None
+    features: dict[str, Any] | None
     failures: dict[str, str]
 
 
 class _FileBatches(Dataset[FeatureBatch]):
-    def __init__(self, extractor: Any, batches: Sequence[Sequence[str]], truncation: str | None) -> None:
+    def __init__(
+        self, extractor: Any, batches: Sequence[Sequence[str]], truncation: str | None, long_clips: bool
+    ) -> None:
+        self.long_clips = long_clips
         self.extractor = extractor
         self.batches = batches
         self.truncation = truncation
@@ -84,7 +86,7 @@ class _FileBatches(Dataset[FeatureBatch]):
         for path in self.batches[index]:
             try:
                 state = FileState.of(path)  # before it is read: a file that changes meanwhile is taken for changed
-                items.append(extract_features(self.extractor, path, truncation=self.truncation))
+                items.append(extract_features(self.extractor, path, None, self.truncation, self.long_clips))
                 files.append(state)
             except AudioDecodeError as error:
                 failures[path] = f"{error.reason}. {error.hint}" if error.hint else error.reason
@@ -94,7 +96,11 @@ class _FileBatches(Dataset[FeatureBatch]):
 
 
 def read_batches(
-    extractor: Any, batches: Sequence[Sequence[str]], truncation: str | None = None, num_workers: int = 0
+    extractor: Any,
+    batches: Sequence[Sequence[str]],
+    truncation: str | None = None,
+    num_workers: int = 0,
+    long_clips: bool = False,
 ) -> Iterator[FeatureBatch]:
     """Decode files batch by batch; one that cannot be used is a failure of its batch, not an exception.
 
@@ -103,8 +109,9 @@ def read_batches(
         batches: paths.
         truncation: what of a long clip is taken; None is the extractor's own setting.
         num_workers: processes that decode; 0 decodes here.
+        long_clips: whether `embed_audio` will take the features; then long clips are not held, see `extract_features`.
     """
-    dataset = _FileBatches(extractor, batches, truncation)
+    dataset = _FileBatches(extractor, batches, truncation, long_clips)
     yield from DataLoader(dataset, batch_size=None, num_workers=num_workers)
 
 

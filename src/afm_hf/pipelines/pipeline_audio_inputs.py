@@ -14,6 +14,8 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from ..audio.audio_loading import AudioDecodeError
 from ..audio.audio_samples import is_many, is_samples
+from ..models.clap_afm.embedding_clap_afm import LONG_CLIPS
+from ..models.common.window_streams_afm import LongClips
 
 
 class BadInputError(ValueError):
@@ -131,9 +133,14 @@ def load_batches(
     return Batches(DataLoader(examples, batch_size, num_workers=num_workers, collate_fn=join))
 
 
-def collate_features(items: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+def collate_features(items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Joins the features of single clips, `(1, ...)` each, to a batch; clips of fewer windows are filled up."""
-    return {key: _join([item[key] for item in items]) for key in items[0]}
+    held = [item for item in items if LONG_CLIPS not in item]
+    batch: dict[str, Any] = {key: _join([item[key] for item in held]) for key in held[0]} if held else {}
+    if len(held) < len(items):
+        places = [place for place, item in enumerate(items) if LONG_CLIPS in item]
+        batch[LONG_CLIPS] = LongClips({place: items[place][LONG_CLIPS].clips[0] for place in places})
+    return batch
 
 
 def _join(tensors: list[torch.Tensor]) -> torch.Tensor:

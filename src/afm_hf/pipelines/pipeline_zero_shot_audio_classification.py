@@ -172,7 +172,8 @@ class ZeroShotAudioClassificationPipeline(Pipeline):
 
     def preprocess(self, audio: Any, sampling_rate: int | None = None, truncation: str | None = None) -> BatchFeature:
         """The model's audio inputs for one clip."""
-        return extract_features(self.feature_extractor, audio, sampling_rate, truncation).to(self.dtype)
+        long = logit_scale(self.model) is not None
+        return extract_features(self.feature_extractor, audio, sampling_rate, truncation, long).to(self.dtype)
 
     def _forward(
         self,

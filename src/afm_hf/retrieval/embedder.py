@@ -75,11 +75,11 @@ class ClapEmbedder:
             AudioDecodeError: (a `ValueError`) a clip cannot be used.
             ValueError: there are none.
         """
-        items = [extract_features(self.feature_extractor, clip, truncation=truncation) for clip in as_clips(clips)]
+        items = [extract_features(self.feature_extractor, clip, None, truncation, True) for clip in as_clips(clips)]
         return self.embed_features(collate_features(items))
 
     @torch.no_grad()
-    def embed_features(self, features: dict[str, torch.Tensor]) -> Embeddings:
+    def embed_features(self, features: dict[str, Any]) -> Embeddings:
         """Embeddings of the feature extractor's output, float32 `(batch, dim)`, L2-normalised."""
         moved = AfmBatchFeature(dict(features)).to(self.model.device, self.model.dtype)
         return _to_numpy(embed_audio(self.model, dict(moved)))

@@ -121,7 +121,7 @@ def _embed_missing(
     failures: dict[str, str] = {}
     bar = _progress_bar(sum(map(len, batches)), sum(map(len, batches)) - sum(map(len, todo))) if progress else None
     try:
-        for batch in read_batches(embedder.feature_extractor, todo, truncation, num_workers):
+        for batch in read_batches(embedder.feature_extractor, todo, truncation, num_workers, True):
             if batch.features is not None:
                 work.add(batch.files, embedder.embed_features(batch.features))
             failures.update(batch.failures)

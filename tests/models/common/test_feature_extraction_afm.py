@@ -18,7 +18,7 @@ from transformers.audio_utils import mel_filter_bank, spectrogram, window_functi
 
 from afm_hf import AfmFeatureExtractor, AudioDecodeError, ClapAfmFeatureExtractor
 from afm_hf.audio.log_mel import log_mel
-from afm_hf.models.common import feature_extraction_afm
+from afm_hf.models.common import feature_extraction_afm, window_streams_afm
 
 
 def micro(**kwargs):
@@ -404,7 +404,7 @@ def test_any_number_of_windows_is_made_some_at_a_time(monkeypatch):
     extractor = small(truncation="windows")
     clip = tone(300, 4 * CLIP_S)
     whole = extractor([clip, clip[:6000]], sampling_rate=RATE)
-    monkeypatch.setattr(feature_extraction_afm, "WINDOWS_AT_A_TIME", 3)
+    monkeypatch.setattr(window_streams_afm, "WINDOWS_AT_A_TIME", 3)
     sizes = []
     log_mel = AfmFeatureExtractor.log_mel
 

@@ -6,9 +6,7 @@ the official HTSAT models run a 32 kHz bank over 44.1 kHz audio.
 """
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -24,6 +22,7 @@ from ...audio.audio_streaming import stream_audio
 from ...audio.audio_windows import SILENCE, cut_windows, heard_share
 from ...audio.log_mel import log_mel_of_clips, mel_bank
 from .batch_afm import AfmBatchFeature
+from .window_streams_afm import WindowStream, stack_windows
 
 logger = logging.get_logger(__name__)
 
@@ -41,9 +40,6 @@ TOKENIZER_WORDS = (
 
 # Decoding only the head of a long file needs a little more than the clip, or the resampler would ring at its end.
 RESAMPLER_MARGIN_S = 0.25
-
-# Windows whose log-mels are computed at a time: what an hour needs beside its result is what a minute needs.
-WINDOWS_AT_A_TIME = 16
 
 
 @dataclass(frozen=True)
@@ -209,7 +205,7 @@ class AfmFeatureExtractor(SequenceFeatureExtractor):
         self._check_rates(clips, sampling_rate)
         named = [(clip, f"audio[{index}], {describe_source(clip)}") for index, clip in enumerate(clips)]
         if truncation in IN_WINDOWS:
-            return _to_batch(_stack([list(self._windows(*clip, how, device)) for clip in named]), return_tensors)
+            return _to_batch(stack_windows([list(self._windows(*clip, how, device)) for clip in named]), return_tensors)
         waveforms = torch.stack([self._crop(*clip, how, generator) for clip in named])  # (batch, samples)
         return _to_batch({"input_features": self.log_mel(waveforms, device).unsqueeze(1)}, return_tensors)
 
@@ -232,10 +228,27 @@ class AfmFeatureExtractor(SequenceFeatureExtractor):
             raise _silence(name, how.truncation)
         return part
 
-    def _windows(
-        self, clip: Any, name: str, how: "_Reading", device: torch.device
-    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """A clip's windows, some at a time: `(windows, 1, frames, mels)`, and what part of each is heard."""
+    def stream_windows(
+        self, clip: Any, sampling_rate: int | None = None, truncation: str | None = None, name: str | None = None
+    ) -> WindowStream:
+        """
+        The windows of one clip, some at a time, for clips of any length.
+
+        Args:
+            clip, sampling_rate, truncation: As of a call; `truncation` is `"windows"` or `"segments"`.
+            name (`str`, *optional*): What errors call the clip.
+
+        Returns:
+            [`WindowStream`]: Gives `(windows, 1, frames, mels)` and what part of each is heard, `(windows,)`.
+        """
+        self._check_rates([clip], sampling_rate)
+        truncation = _setting("truncation", truncation, IN_WINDOWS, self.truncation)
+        silence = 0.0 if self.allow_silence else SILENCE
+        length = self._clip_length(self.max_length_s)
+        how = _Reading(length, self.padding, truncation, self.channels, self.resampler, sampling_rate, silence)
+        return self._windows(clip, name or describe_source(clip), how, torch.device("cpu"))
+
+    def _windows(self, clip: Any, name: str, how: "_Reading", device: torch.device) -> WindowStream:
         hop = self.clip_samples(self.window_hop_s) if self.window_hop_s else how.length
         parts = stream_audio(
             clip,
@@ -247,15 +260,13 @@ class AfmFeatureExtractor(SequenceFeatureExtractor):
             name=name,
         )
         cut = cut_windows(parts, how.length, hop, self.sampling_rate, how.silence, trim=how.truncation == "windows")
-        windows = (self._fill(torch.from_numpy(window), how.length, how.padding) for window in cut)
-        some = list(islice(windows, WINDOWS_AT_A_TIME))
-        if not some:
-            raise _silence(name, how.truncation)
-        while some:
-            waveforms = torch.stack(some)
+
+        def make(waveforms: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             shares = torch.from_numpy(heard_share(waveforms.numpy(), self.sampling_rate, how.silence))
-            yield self.log_mel(waveforms, device).unsqueeze(1), shares.to(device)
-            some = list(islice(windows, WINDOWS_AT_A_TIME))
+            return self.log_mel(waveforms, device).unsqueeze(1), shares.to(device)
+
+        filled = (self._fill(torch.from_numpy(window), how.length, how.padding) for window in cut)
+        return WindowStream(filled, make, _silence(name, how.truncation))
 
     def clip_samples(self, seconds: float) -> int:
         """Samples of `seconds` at the extractor's rate."""
@@ -367,22 +378,6 @@ def _setting(name: str, value: bool | str | None, allowed: tuple[str, ...], defa
     if value is None or isinstance(value, bool) or value in TOKENIZER_WORDS:
         return default
     return _one_of(name, value, allowed)
-
-
-def _stack(clips: list[list[tuple[torch.Tensor, torch.Tensor]]]) -> dict[str, torch.Tensor]:
-    """Windows and shares of each clip -> `(batch, windows, 1, frames, mels)`, filled up, and `(batch, windows)`."""
-    most = max(sum(len(shares) for _, shares in parts) for parts in clips)
-    first = clips[0][0][0]
-    features = first.new_zeros(len(clips), most, *first.shape[1:])
-    mask = first.new_zeros(len(clips), most)
-    for row, parts in enumerate(clips):
-        begin = 0
-        while parts:  # each is let go once it is copied
-            windows, shares = parts.pop(0)
-            features[row, begin : begin + len(windows)] = windows
-            mask[row, begin : begin + len(windows)] = shares
-            begin += len(windows)
-    return {"input_features": features, "input_features_mask": mask}
 
 
 def _to_batch(data: dict[str, torch.Tensor], return_tensors: str | TensorType | None) -> BatchFeature:
