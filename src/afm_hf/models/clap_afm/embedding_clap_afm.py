@@ -16,6 +16,7 @@ from transformers.feature_extraction_utils import BatchFeature
 from ...audio.audio_checks import AudioDecodeError, describe_source
 from ...audio.audio_loading import load_audio
 from ...audio.audio_samples import clip_of_row
+from ..common.batch_afm import AfmBatchFeature
 from ..common.feature_extraction_afm import IN_WINDOWS, TRUNCATIONS
 from ..common.window_streams_afm import LongClips, stack_windows
 from .texts_clap_afm import Tokens, longest_text
@@ -80,7 +81,7 @@ def _in_windows(extractor: Any, audio: Any, sampling_rate: int | None, truncatio
     stream = again()
     parts = list(islice(stream, MOST_PARTS))
     if len(parts) < MOST_PARTS:
-        return BatchFeature(stack_windows([parts]))
+        return AfmBatchFeature(stack_windows([parts]))
     stream.skip()
     return BatchFeature({LONG_CLIPS: LongClips({0: again})})
 

@@ -73,7 +73,7 @@ class LongClips:
         total: Any = 0.0
         weight: Any = 0.0
         for features, shares in self.clips[place]():
-            made = model.get_audio_features(features.to(model.device, model.dtype), normalize=False).pooler_output
+            made = model.get_audio_features(features.to(model.device), normalize=False).pooler_output
             shares = shares.to(made.device)
             total = total + (made.float() * shares[:, None]).sum(dim=0)
             weight = weight + shares.sum()
