@@ -116,8 +116,8 @@ def decode_ffmpeg(file: EncodedAudio, part: Part, known: Format | None) -> tuple
         reason = "holds no audio stream" if "matches no streams" in complaint else f"ffmpeg cannot read it: {complaint}"
         raise AudioDecodeError(file.name, reason)
     frames = len(body) // (4 * channels)
-    if complaint and not frames:
-        raise AudioDecodeError(file.name, f"ffmpeg cannot decode {known}: {complaint}")
+    if not frames and not part.offset_s:
+        raise AudioDecodeError(file.name, f"ffmpeg finds no sound in {known}: {complaint or 'it says nothing'}")
     samples = np.frombuffer(body, ">f4", frames * channels)
     if complaint:
         warnings.warn(f"{file.name}: ffmpeg read {frames / max(1, rate):.2f} s and says: {complaint}", stacklevel=2)
