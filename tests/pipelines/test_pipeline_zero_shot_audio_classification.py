@@ -16,6 +16,7 @@ from transformers.pipelines.zero_shot_audio_classification import ZeroShotAudioC
 
 import afm_hf
 from afm_hf import AudioDecodeError, ZeroShotAudioClassificationPipeline
+from afm_hf.models.clap_afm.background_clap_afm import EVERYDAY_SOUNDS
 from afm_hf.models.clap_afm.embedding_clap_afm import embed_texts
 
 
@@ -207,13 +208,13 @@ def test_another_dtype_is_another_model_to_the_cache(pipe, clips, monkeypatch):
 
 def test_the_cache_stays_small_and_can_be_cleared(pipe, clips, monkeypatch):
     for index in range(20):
-        pipe(clips[0], candidate_labels=[f"label {index}"])
+        pipe(clips[0], candidate_labels=[f"label {index}", "rain"])
     assert len(pipe._label_cache) == 8
     calls = count_calls(monkeypatch, pipe.model, "get_text_features")
-    pipe(clips[0], candidate_labels=["label 19"])
+    pipe(clips[0], candidate_labels=["label 19", "rain"])
     assert not calls
     pipe.clear_label_cache()
-    pipe(clips[0], candidate_labels=["label 19"])
+    pipe(clips[0], candidate_labels=["label 19", "rain"])
     assert len(calls) == 1
 
 
@@ -403,8 +404,65 @@ def test_multi_label_scores_do_not_depend_on_the_other_labels(pipe, clips):
     both = scores(pipe(clips[0], candidate_labels=LABELS, multi_label=True))
     alone = scores(pipe(clips[0], candidate_labels=LABELS[:1], multi_label=True))
     assert alone[LABELS[0]] == pytest.approx(both[LABELS[0]], abs=1e-6)
-    logits = pipe.forward(pipe.preprocess(clips[0]), candidate_labels=tuple(LABELS))["logits"][0]
-    assert [both[label] for label in LABELS] == pytest.approx(logits.sigmoid().tolist())
+    logits = pipe.forward(pipe.preprocess(clips[0]), candidate_labels=(*LABELS, *EVERYDAY_SOUNDS))["logits"][0]
+    of_labels, everyday = logits[: len(LABELS)], logits[len(LABELS) :]
+    bar = np.quantile(everyday, 0.9)
+    for label, logit in zip(LABELS, of_labels.tolist(), strict=True):
+        assert (both[label] > 0.5) == (logit > bar), "above 0.5: better than nine of ten everyday sounds"
+    assert sorted(LABELS, key=both.get) == sorted(LABELS, key=dict(zip(LABELS, of_labels.tolist(), strict=True)).get)
+
+
+@pytest.mark.parametrize("parts", [clap_parts, stock_clap_parts], ids=["ClapAfm", "transformers-clap"])
+def test_few_labels_that_are_not_there_are_above_one_half_for_any_clap(parts, clips):
+    """Whatever a model's logits are by nature: those of everyday sounds are the measure."""
+    pipe = make(parts())
+    labels = ["a volcano", "a jackhammer", "an accordion", "popcorn", "a dishwasher", "marbles", "a parrot", "a kazoo"]
+    one = [entry["score"] for result in pipe(clips, candidate_labels=labels, multi_label=True) for entry in result]
+    with torch.no_grad():
+        getattr(pipe.model, "logit_scale", getattr(pipe.model, "logit_scale_a", None)).add_(1.0)
+    two = [entry["score"] for result in pipe(clips, candidate_labels=labels, multi_label=True) for entry in result]
+    assert one == pytest.approx(two, abs=1e-4), "the temperature is taken out"
+    assert np.mean(np.array(one) > 0.5) < 0.5
+
+
+def test_one_label_alone_is_scored_by_itself_and_that_is_said(pipe, clips, monkeypatch):
+    said = []
+    module = sys.modules[ZeroShotAudioClassificationPipeline.__module__]
+    monkeypatch.setattr(module.logger, "warning_once", said.append)
+    alone = [result[0]["score"] for result in pipe(clips, candidate_labels=["rain"], batch_size=2)]
+    assert len(set(np.round(alone, 4))) > 1 and "One label alone" in said[0]
+    asked = [result[0]["score"] for result in pipe(clips, candidate_labels=["rain"], multi_label=True)]
+    assert alone == pytest.approx(asked, abs=1e-5)
+    features = {name: torch.cat([pipe.preprocess(clip)[name] for clip in clips]) for name in ["input_features"]}
+    rows = pipe.classify_features(features, candidate_labels=["rain"])
+    assert [row[0]["score"] for row in rows] == pytest.approx(alone, abs=1e-5)
+
+
+def test_everyday_sounds_are_encoded_once(pipe, clips, monkeypatch):
+    calls = count_calls(monkeypatch, pipe.model, "get_text_features")
+    pipe(clips, candidate_labels=LABELS, multi_label=True)
+    pipe(clips[0], candidate_labels=LABELS[:2], multi_label=True)
+    assert [len(call["input_ids"]) for call in calls] == [len(LABELS), len(EVERYDAY_SOUNDS), 2]
+
+
+def test_the_bundled_model_scores_what_is_there_above_what_is_not():
+    pipe = pipeline("zero-shot-audio-classification", model=str(afm_hf.bundled_model("clap-tiny")))
+    paths = [str(clip) for clip in afm_hf.bundled_audio()]
+    there = {"applause": "applause", "cow": "cow mooing", "cymbal": "cymbal", "rain": "rain", "train": "train"}
+    absent = ["a volcano", "a jackhammer", "an accordion", "popcorn", "a parrot", "a kazoo"]
+    results = [
+        {entry["label"]: entry["score"] for entry in result}
+        for result in pipe(paths, candidate_labels=[*there.values(), *absent], multi_label=True, batch_size=8)
+    ]
+    present = [
+        scores_of[label]
+        for path, scores_of in zip(paths, results, strict=True)
+        for name, label in there.items()
+        if path.rpartition("/")[2].startswith(f"{name}_")
+    ]
+    others = [scores_of[label] for scores_of in results for label in absent]
+    assert np.mean(np.array(others) > 0.5) < 0.2
+    assert np.mean(np.array(present)[:, None] > np.array(others)[None]) > 0.75  # the area under the curve
 
 
 def test_top_k_labels_as_a_string_and_settings_of_the_pipeline(clips):
@@ -412,7 +470,7 @@ def test_top_k_labels_as_a_string_and_settings_of_the_pipeline(clips):
     result = pipe(clips[0])
     assert_same(result, pipe(clips[0], top_k=None)[:2])
     assert {entry["label"] for entry in pipe(clips[0], top_k=None)} == set(LABELS)
-    assert pipe(clips[0], candidate_labels="one") == [{"score": 1.0, "label": "one"}]
+    assert [entry["label"] for entry in pipe(clips[0], candidate_labels="one")] == ["one"]
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from transformers.utils import logging
 from ..adaptation.test_time.domain_vector import DomainVector, as_domain_vector, text_fingerprint
 from ..adaptation.test_time.prompted_labels import embed_with_vector
 from ..audio.audio_samples import refuse_misnamed_rate
+from ..models.clap_afm.background_clap_afm import EVERYDAY_SOUNDS, relative_scores
 from ..models.clap_afm.embedding_clap_afm import (
     DEFAULT_TEMPLATE,
     as_labels,
@@ -91,7 +92,8 @@ class ZeroShotAudioClassificationPipeline(Pipeline):
             domain_vector ([`DomainVector`] or path of its file, *optional*):
                 What test-time adaptation has learned; `None` does without, also where the pipeline was made with one.
             multi_label (`bool`, *optional*, defaults to `False`):
-                Score each label by itself (a sigmoid of its logit), instead of all against each other (softmax).
+                Score each label by itself instead of all against each other (softmax): above 0.5 it fits the clip
+                better than nine of ten everyday sounds, see [`relative_scores`]. One label alone is scored so anyway.
             top_k (`int`, *optional*): How many of the best labels to return; all if not given.
             sampling_rate (`int`, *optional*):
                 Rate in Hz of bare arrays, which are resampled if need be. Without it they are taken to be at the
@@ -126,9 +128,12 @@ class ZeroShotAudioClassificationPipeline(Pipeline):
             For each clip a list of `{"score": float, "label": str}`, best first.
         """
         _, forward, postprocess = self._sanitize_parameters(**kwargs)
-        logits = self.forward(self._cast(features), **{**self._forward_params, **forward})["logits"]  # (batch, labels)
+        outputs = self.forward(self._cast(features), **{**self._forward_params, **forward})  # (batch, ...) each
         options = {**self._postprocess_params, **postprocess}
-        return [self.postprocess({"logits": row[None]}, **options) for row in logits]
+        return [
+            self.postprocess({name: rows[index : index + 1] for name, rows in outputs.items()}, **options)
+            for index in range(len(outputs["logits"]))
+        ]
 
     def _cast(self, features: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """In the model's dtype; log-mels of this package stay in fp32, in which its models normalise them."""
@@ -160,6 +165,8 @@ class ZeroShotAudioClassificationPipeline(Pipeline):
         preprocess: dict[str, Any] = {name: kwargs[name] for name in ("sampling_rate", "truncation") if name in kwargs}
         forward: dict[str, Any] = {}
         postprocess: dict[str, Any] = {name: kwargs[name] for name in ("multi_label", "top_k") if name in kwargs}
+        if "multi_label" in kwargs:
+            forward["multi_label"] = kwargs["multi_label"]
         if kwargs.get("candidate_labels") is not None:
             forward["candidate_labels"] = postprocess["candidate_labels"] = as_labels(kwargs["candidate_labels"])
         if kwargs.get("hypothesis_template") is not None:
@@ -181,17 +188,31 @@ class ZeroShotAudioClassificationPipeline(Pipeline):
         candidate_labels: tuple[str, ...],
         hypothesis_template: tuple[str, ...] | None = None,
         domain_vector: DomainVector | None = None,
+        multi_label: bool = False,
     ) -> dict[str, torch.Tensor]:
+        alone = multi_label or len(candidate_labels) == 1
+        if alone and not multi_label:
+            logger.warning_once(
+                "One label alone has no others to be compared with, and a softmax would always say 1. It is scored by "
+                "itself, as with `multi_label=True`: against everyday sounds."
+            )
+        labels = (*candidate_labels, *EVERYDAY_SOUNDS) if alone else candidate_labels
         hypothesis_template = hypothesis_template or (domain_vector.template if domain_vector else DEFAULT_TEMPLATE,)
         scale = logit_scale(self.model)
         if scale is None:
             if domain_vector is not None:
                 raise ValueError(f"A domain vector needs a ClapAfmModel; this is a {type(self.model).__name__}.")
-            return {"logits": self._forward_whole(model_inputs, candidate_labels, hypothesis_template)}
-        texts = self.label_embeddings(candidate_labels, hypothesis_template, domain_vector)  # (labels, dim)
-        audio = embed_audio(self.model, model_inputs)  # (batch, dim)
-        # fp32: at a scale of up to 100, half precision would swap close labels.
-        return {"logits": scale.float().exp() * audio @ texts.to(audio.device).t()}  # (batch, labels)
+            logits = self._forward_whole(model_inputs, labels, hypothesis_template)
+        else:
+            texts = self.label_embeddings(candidate_labels, hypothesis_template, domain_vector)  # (labels, dim)
+            if alone:
+                everyday = self.label_embeddings(EVERYDAY_SOUNDS, hypothesis_template, domain_vector)
+                texts = torch.cat([texts, everyday])
+            audio = embed_audio(self.model, model_inputs)  # (batch, dim)
+            # fp32: at a scale of up to 100, half precision would swap close labels.
+            logits = scale.float().exp() * audio @ texts.to(audio.device).t()  # (batch, labels and everyday sounds)
+        count = len(candidate_labels)
+        return {"logits": logits[:, :count], "everyday": logits[:, count:]} if alone else {"logits": logits}
 
     def _forward_whole(
         self, model_inputs: Mapping[str, Any], labels: tuple[str, ...], templates: tuple[str, ...]
@@ -214,9 +235,10 @@ class ZeroShotAudioClassificationPipeline(Pipeline):
         multi_label: bool = False,
         top_k: int | None = None,
     ) -> list[dict[str, Any]]:
-        """`(1, labels)` logits -> labels with scores, best first."""
+        """`(1, labels)` logits, perhaps with those of everyday sounds -> labels with scores, best first."""
         logits = model_outputs["logits"][0].float()
-        scores = (logits.sigmoid() if multi_label else logits.softmax(dim=0)).tolist()
+        everyday = model_outputs.get("everyday")
+        scores = (logits.softmax(dim=0) if everyday is None else relative_scores(logits, everyday[0])).tolist()
         ranked = sorted(zip(scores, candidate_labels, strict=True), key=lambda pair: -pair[0])
         return [{"score": score, "label": label} for score, label in ranked[:top_k]]
 
