@@ -16,6 +16,7 @@ from typing import Any
 from transformers import HfArgumentParser
 
 from afm_hf import data as readers
+from afm_hf.models.common.writing_afm import AGAIN, check_folder, explained
 from afm_hf.training.checkpoints import CompleteCheckpoints, train_or_resume
 
 ONE_PATH = {
@@ -139,10 +140,12 @@ def parse(*classes: Any) -> tuple[Any, ...]:
 def train_and_report(trainer: Any) -> None:
     """Evaluates, trains from the newest complete checkpoint on, saves, evaluates and prints both evaluations."""
     trainer.add_callback(CompleteCheckpoints())
+    check_folder(trainer.args.output_dir, "the training")
     before = trainer.evaluate()
     train_or_resume(trainer)
     after = trainer.evaluate()
-    trainer.save_model()
+    with explained(trainer.args.output_dir, "the trained model", AGAIN):
+        trainer.save_model()
     if trainer.is_world_process_zero():
         for name in before:
             if not name.endswith(("runtime", "per_second", "_time", "epoch")):
