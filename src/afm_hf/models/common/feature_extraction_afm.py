@@ -6,6 +6,7 @@ the official HTSAT models run a 32 kHz bank over 44.1 kHz audio.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from transformers.feature_extraction_sequence_utils import SequenceFeatureExtrac
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.utils import TensorType, logging
 
+from ...audio.audio_checks import Waveform
 from ...audio.audio_loading import AudioDecodeError, describe_source, load_audio
 from ...audio.audio_processes import keep_to_one_thread_if_forked
 from ...audio.audio_samples import is_many, own_rate, refuse_misnamed_rate
@@ -259,6 +261,7 @@ class AfmFeatureExtractor(SequenceFeatureExtractor):
             max_values=self.max_values,
             name=name,
         )
+        parts = self._to_whole_windows(parts, how.length, hop)
         cut = cut_windows(parts, how.length, hop, self.sampling_rate, how.silence, trim=how.truncation == "windows")
 
         def make(waveforms: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -267,6 +270,10 @@ class AfmFeatureExtractor(SequenceFeatureExtractor):
 
         filled = (self._fill(torch.from_numpy(window), how.length, how.padding) for window in cut)
         return WindowStream(filled, make, _silence(name, how.truncation))
+
+    def _to_whole_windows(self, parts: Iterator[Waveform], length: int, hop: int) -> Iterator[Waveform]:
+        """The samples of a clip, before they are cut into windows; subclasses may fill up its end."""
+        return parts
 
     def clip_samples(self, seconds: float) -> int:
         """Samples of `seconds` at the extractor's rate."""

@@ -47,7 +47,7 @@ def named_letters(text: str, letters: str) -> set[str]:
     Example:
     ```python
     >>> [sorted(named_letters(text, "abcd")) for text in ("The answer is (B).", "a dog", "A or B")]
-    [['b'], [], ['a', 'b']]
+    [['b'], [], []]
 
     ```
     """

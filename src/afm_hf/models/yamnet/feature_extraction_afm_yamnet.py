@@ -1,10 +1,13 @@
 """Feature extractor of YAMNet: patches of 0.96 s of its log-mel spectrogram."""
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
 
+from ...audio.audio_checks import Waveform
 from ...audio.log_mel import framed_spectrum, htk_mel_bank
 from ..common.feature_extraction_afm import AfmFeatureExtractor
 
@@ -25,7 +28,9 @@ class AfmYamnetFeatureExtractor(AfmFeatureExtractor):
         max_length_s (`float`, *optional*, defaults to 0.975): Length of a window in seconds.
         window_hop_s (`float`, *optional*, defaults to 0.48): Seconds from one window to the next.
         win_length (`int`, *optional*, defaults to 400): Samples of a frame; the FFT is over `n_fft`, 512.
-        truncation (`str`, *optional*, defaults to `"windows"`): All windows, or one: `"first"`, `"center"`, `"random"`.
+        truncation (`str`, *optional*, defaults to `"segments"`):
+            All windows from the first sample on (silent ones are left out); or `"windows"`, from the first sound on; or
+            one: `"first"`, `"center"`, `"random"`.
         padding (`str`, *optional*, defaults to `"zero"`): How a clip shorter than a window is filled up.
         **kwargs: Others of [`AfmFeatureExtractor`].
     """
@@ -41,7 +46,7 @@ class AfmYamnetFeatureExtractor(AfmFeatureExtractor):
         fmax: float = 7500.0,
         max_length_s: float = 0.975,
         window_hop_s: float | None = 0.48,
-        truncation: str = "windows",
+        truncation: str = "segments",
         padding: str = "zero",
         **kwargs: Any,
     ) -> None:
@@ -72,14 +77,14 @@ class AfmYamnetFeatureExtractor(AfmFeatureExtractor):
             self.n_fft, self.feature_size, self.sampling_rate, float(self.fmin), float(self.fmax), torch.device(device)
         )
 
-    def _cut(self, waveform: torch.Tensor, length: int, padding: str, truncation: str, *more: Any) -> Any:
-        """As the base class; for windows the end of a long clip is filled with silence up to a whole one."""
-        surplus = len(waveform) - length
-        if truncation == "windows" and surplus > 0 and self.window_hop_s:
-            hop = self.clip_samples(self.window_hop_s)
-            missing = math.ceil(surplus / hop) * hop - surplus
-            waveform = torch.nn.functional.pad(waveform, (0, missing))
-        return super()._cut(waveform, length, padding, truncation, *more)
+    def _to_whole_windows(self, parts: Iterator[Waveform], length: int, hop: int) -> Iterator[Waveform]:
+        """The end of a long clip is filled with silence up to a whole window."""
+        seen = 0
+        for part in parts:
+            seen += len(part)
+            yield part
+        if seen > length:
+            yield np.zeros(math.ceil((seen - length) / hop) * hop + length - seen, np.float32)
 
 
 __all__ = ["AfmYamnetFeatureExtractor"]
