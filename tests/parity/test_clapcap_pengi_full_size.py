@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 # tests/parity/README.md: the FFT in place of the authors' convolutional STFT moves prefixes by 1e-4 of the largest
 # value, logits by up to 2e-3, and so the mean log-probabilities of beams. CLAPCAP's mapper is twice as deep.
-# at one processor; one with AVX-512 sums in another order and moves them by a sixth more, so twice that is allowed.
+# A processor with AVX-512 sums in another order, which moves them by a sixth more: twice those figures are allowed.
 PREFIX = {"clapcap": 1e-3, "pengi_base": 2e-4, "pengi_base_no_text_enc": 2e-4}
 LOGITS, LOSS, SCORES = 1e-2, 1e-4, 4e-3
 AUDIO_ID = 50257
