@@ -16,7 +16,7 @@ from typing import Any
 from transformers import HfArgumentParser
 
 from afm_hf import data as readers
-from afm_hf.models.common.writing_afm import AGAIN, check_folder, explained
+from afm_hf.models.common.writing_afm import AGAIN, WriteError, check_folder, explained
 from afm_hf.training.checkpoints import CompleteCheckpoints, train_or_resume
 
 ONE_PATH = {
@@ -142,7 +142,10 @@ def train_and_report(trainer: Any) -> None:
     trainer.add_callback(CompleteCheckpoints())
     check_folder(trainer.args.output_dir, "the training")
     before = trainer.evaluate()
-    train_or_resume(trainer)
+    try:
+        train_or_resume(trainer)
+    except WriteError as error:  # a full disk: one line, and the same command goes on
+        sys.exit(f"error: {error}")
     after = trainer.evaluate()
     with explained(trainer.args.output_dir, "the trained model", AGAIN):
         trainer.save_model()
