@@ -113,6 +113,30 @@ class SpecAugment(nn.Module):
         return ((position >= starts) & (position < starts + widths)).any(dim=1)
 
 
+def cut_frames(
+    input_features: torch.Tensor, num_mel_bins: int, size: int, hop: int, what: str, model_name: str
+) -> torch.Tensor:
+    """`(batch, 1, frames, mels)` -> `(batch, parts, size, mels)`; frames behind the last whole part are left out.
+
+    Args:
+        input_features (`torch.Tensor`): What the encoder was given.
+        num_mel_bins (`int`): Mel bands that it was built for.
+        size, hop (`int`): Frames of a part, and from the beginning of one to that of the next.
+        what, model_name (`str`): What the parts are called, and the encoder, in messages.
+
+    Raises:
+        ValueError: for another shape, or fewer frames than a part has.
+    """
+    check_log_mel(input_features, num_mel_bins, model_name)
+    frames = input_features.shape[2]
+    if frames < size:
+        raise ValueError(
+            f"{model_name} reads {what} of {size} frames, but was given only {frames}. Fill up the audio in the "
+            "feature extractor."
+        )
+    return input_features[:, 0].unfold(1, size, hop).transpose(2, 3)
+
+
 def check_log_mel(input_features: torch.Tensor, num_mel_bins: int, model_name: str) -> None:
     """Raises a `ValueError` unless `input_features` is `(batch, 1, frames, num_mel_bins)`.
 

@@ -16,7 +16,7 @@ from transformers.utils import TransformersKwargs
 from transformers.utils.generic import merge_with_config_defaults
 from transformers.utils.output_capturing import capture_outputs
 
-from ..common.modeling_afm_common import check_log_mel
+from ..common.modeling_afm_common import cut_frames
 from .configuration_afm_effects_cnn import AfmEffectsCnnConfig
 
 
@@ -100,14 +100,9 @@ class AfmEffectsCnnModel(AfmEffectsCnnPreTrainedModel):
         Raises:
             ValueError: on another shape, or on fewer frames than a block has.
         """
-        check_log_mel(input_features, self.config.num_mel_bins, type(self).__name__)
-        frames, size = input_features.shape[2], self.config.block_frames
-        if frames < size:
-            raise ValueError(
-                f"{type(self).__name__} reads blocks of {size} frames, but was given only {frames}. Fill up the audio "
-                "in the feature extractor."
-            )
-        blocks = input_features[:, 0].unfold(1, size, self.config.block_hop).transpose(2, 3)
+        config = self.config
+        size, hop, mels = config.block_frames, config.block_hop, config.num_mel_bins
+        blocks = cut_frames(input_features, mels, size, hop, "blocks", type(self).__name__)
         batch, count = blocks.shape[:2]  # (batch, blocks, frames, mels)
         hidden_states = blocks.flatten(0, 1).unsqueeze(1).to(self.dtype)
         for block in self.blocks:

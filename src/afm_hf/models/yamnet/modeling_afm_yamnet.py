@@ -17,7 +17,7 @@ from transformers.utils import ModelOutput, TransformersKwargs, can_return_tuple
 from transformers.utils.generic import merge_with_config_defaults
 from transformers.utils.output_capturing import capture_outputs
 
-from ..common.modeling_afm_common import average_windows, check_log_mel, flatten_windows
+from ..common.modeling_afm_common import average_windows, cut_frames, flatten_windows
 from .configuration_afm_yamnet import AfmYamnetConfig
 
 
@@ -144,8 +144,9 @@ class AfmYamnetModel(AfmYamnetPreTrainedModel):
         Raises:
             ValueError: on another shape, or on fewer frames than a patch has.
         """
-        check_log_mel(input_features, self.config.num_mel_bins, type(self).__name__)
-        patches = self._patches(input_features)  # (batch, patches, frames, mels)
+        config = self.config
+        size, hop, mels = config.patch_frames, config.patch_hop, config.num_mel_bins
+        patches = cut_frames(input_features, mels, size, hop, "patches", type(self).__name__)
         batch, count = patches.shape[:2]
         hidden_states = self.stem(patches.flatten(0, 1).unsqueeze(1).to(self.stem.convolution.weight.dtype))
         for block in self.blocks:
@@ -155,16 +156,6 @@ class AfmYamnetModel(AfmYamnetPreTrainedModel):
         return AfmYamnetModelOutput(
             last_hidden_state=embeddings, pooler_output=embeddings.mean(dim=1), patch_scores=scores
         )
-
-    def _patches(self, input_features: torch.Tensor) -> torch.Tensor:
-        """`(batch, 1, frames, mels)` -> `(batch, patches, patch_frames, mels)`."""
-        frames, size = input_features.shape[2], self.config.patch_frames
-        if frames < size:
-            raise ValueError(
-                f"{type(self).__name__} reads patches of {size} frames, but was given only {frames}. Fill up the audio "
-                "in the feature extractor."
-            )
-        return input_features[:, 0].unfold(1, size, self.config.patch_hop).transpose(2, 3)
 
 
 class AfmYamnetForAudioClassification(AfmYamnetPreTrainedModel):
