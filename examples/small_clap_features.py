@@ -6,7 +6,11 @@ is trained on them in a minute. Which clips may be used is decided by tiny_clap_
 
 import json
 import time
+from concurrent.futures import ProcessPoolExecutor
+from itertools import repeat
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -28,6 +32,7 @@ from afm_hf import (
 
 RATE = 44100  # Hz
 BATCH = 16  # windows that are heard at once
+SHARED: Any = None  # ears, YAMNet's classifier and the training clips, in the processes that hear them
 
 
 def feature_extractor() -> AfmEarsFeatureExtractor:
@@ -93,9 +98,11 @@ def hear_waves(ears: AfmEarsModel, classifier: torch.nn.Linear, waves: list[np.n
     return list(hear(ears, classifier, extractor.log_mel(batch)[:, None]))
 
 
-def prepare(fetched: Path, sounds: Path, work: Path, yamnet: Path, aisfx: Path, variants: int, seed: int) -> None:
+def prepare(
+    fetched: Path, sounds: Path, work: Path, yamnet: Path, aisfx: Path, variants: int, seed: int, jobs: int = 1
+) -> None:
     """Write rows.json and heard.safetensors (training clips), test_rows.json and heard_test.safetensors to `work`."""
-    start = time.process_time()
+    start = time.time()
     ears, classifier = load_ears(yamnet, aisfx)
     samples = feature_extractor().clip_samples(feature_extractor().max_length_s)
     rows, test = training_rows(fetched, sounds)
@@ -115,18 +122,31 @@ def prepare(fetched: Path, sounds: Path, work: Path, yamnet: Path, aisfx: Path, 
         waves.append(soxr.resample(wave, rate, RATE, quality="HQ").astype(np.float32))
         kept.append(row)
     (work / "rows.json").write_text(json.dumps(kept, indent=1))
-    for number in range(variants):  # one file each: a stopped run goes on with the next
-        file = work / f"heard-{number}.safetensors"
-        chosen = np.random.default_rng((seed, number))
-        if file.is_file():
-            continue
-        parts: list[list[torch.Tensor]] = []
-        for begin in tqdm(range(0, len(waves), BATCH), desc=f"variant {number}", disable=None):
-            indices = range(begin, min(begin + BATCH, len(waves)))
-            parts.append(hear_waves(ears, classifier, [variant(waves, i, number, samples, chosen) for i in indices]))
-        embeddings, scores = (torch.cat([part[k] for part in parts]).half() for k in (0, 1))
-        save_file({"embeddings": embeddings, "scores": scores}, file)
-        print(f"variant {number}: {time.process_time() - start:.0f} CPU-s so far", flush=True)
+    # One file each, so that a stopped run goes on with the next; forked processes share the samples.
+    missing = [number for number in range(variants) if not (work / f"heard-{number}.safetensors").is_file()]
+    with ProcessPoolExecutor(jobs, get_context("fork"), _share, (ears, classifier, waves)) as pool:
+        for number in pool.map(hear_variant, missing, repeat(samples), repeat(seed), repeat(work)):
+            print(f"variant {number}: {time.time() - start:.0f} s so far", flush=True)
+
+
+def _share(ears: AfmEarsModel, classifier: torch.nn.Linear, waves: list[np.ndarray]) -> None:
+    """What each process works with."""
+    global SHARED  # noqa: PLW0603
+    torch.set_num_threads(1)
+    SHARED = (ears, classifier, waves)
+
+
+def hear_variant(number: int, samples: int, seed: int, work: Path) -> int:
+    """Write what the ears hear in one variant of every training clip."""
+    ears, classifier, waves = SHARED
+    chosen = np.random.default_rng((seed, number))
+    parts: list[list[torch.Tensor]] = []
+    for begin in tqdm(range(0, len(waves), BATCH), desc=f"variant {number}", disable=None):
+        indices = range(begin, min(begin + BATCH, len(waves)))
+        parts.append(hear_waves(ears, classifier, [variant(waves, i, number, samples, chosen) for i in indices]))
+    embeddings, scores = (torch.cat([part[k] for part in parts]).half() for k in (0, 1))
+    save_file({"embeddings": embeddings, "scores": scores}, work / f"heard-{number}.safetensors")
+    return number
 
 
 def hear_file(ears: AfmEarsModel, classifier: torch.nn.Linear, file: str) -> tuple[torch.Tensor, torch.Tensor]:

@@ -192,6 +192,7 @@ def main() -> None:
     parser.add_argument("--unseen", default="", help="labels, separated by commas, to leave out of training")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--variants", type=int, default=4, help="of each training clip; the first is the clip as it is")
+    parser.add_argument("--jobs", type=int, default=1, help="processes that hear, each with one variant at a time")
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--batch", type=int, default=128, help="clips per step")
     parser.add_argument("--lr", type=float, default=2e-3)
@@ -208,7 +209,7 @@ def main() -> None:
     args.work.mkdir(parents=True, exist_ok=True)
     for stage in args.stage or STAGES:
         if stage == "hear":
-            prepare(args.fetched, args.sounds, args.work, args.yamnet, args.aisfx, args.variants, args.seed)
+            prepare(args.fetched, args.sounds, args.work, args.yamnet, args.aisfx, args.variants, args.seed, args.jobs)
             find_copies(args.work)
         else:
             train_head(args)

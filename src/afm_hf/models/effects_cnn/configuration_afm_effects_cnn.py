@@ -43,6 +43,10 @@ class AfmEffectsCnnConfig(AfmConfig):
                 f"{self.block_frames} and `num_mel_bins` {self.num_mel_bins}."
             )
 
+    def num_steps(self, frames: int) -> int:
+        """Blocks of `frames` log-mel frames."""
+        return max(0, 1 + (frames - self.block_frames) // self.block_hop)
+
     @property
     def hidden_size(self) -> int:
         """Width of the embedding."""

@@ -18,6 +18,9 @@ SINGLE: dict[str, type[PreTrainedConfig]] = {
     for config in (AfmHtsatConfig, AfmCnn14Config, AfmSpeechEncoderConfig, AfmYamnetConfig, AfmEffectsCnnConfig)
 }
 
+# Ears whose embedding of a clip is the mean of embeddings of the same width at steps in time.
+STEPPING = (AfmYamnetConfig, AfmEffectsCnnConfig)
+
 
 @strict
 class AfmEarsConfig(AfmConfig):
@@ -30,6 +33,12 @@ class AfmEarsConfig(AfmConfig):
             The encoders' configs, in the order of their embeddings; a YAMNet alone if not given.
         frames (`list[int]`, *optional*):
             How many frames of the features each of them reads; see [`AfmEarsFeatureExtractor`].
+        use_framewise_head (`bool`, *optional*, defaults to `False`):
+            Whether a classifier over all ears exists, which gives the classes' probabilities at every step in time.
+            Mellow hears through it.
+        num_classes (`int`, *optional*, defaults to 521): Classes of that head.
+        head_dim (`int`, *optional*, defaults to 384):
+            Width of the space in which the head compares what is heard with its classes, as a CLAP does.
 
     Raises:
         ValueError: an ear is of a type that is not known, or `frames` has another length.
@@ -50,6 +59,9 @@ class AfmEarsConfig(AfmConfig):
 
     ears: list[Any] | tuple[Any, ...] = ()
     frames: list[int] | tuple[int, ...] = ()
+    use_framewise_head: bool = False
+    num_classes: int = 521
+    head_dim: int = 384
 
     def __post_init__(self, **kwargs: Any) -> None:
         super().__post_init__(**kwargs)
@@ -76,6 +88,14 @@ class AfmEarsConfig(AfmConfig):
                 raise ValueError(f"ears[{number}] is a {ear.get('model_type')!r}; expected one of {', '.join(SINGLE)}.")
             made.append(kind.from_dict(ear))
         return made
+
+    def num_steps(self, frames: int | None = None) -> int:
+        """Steps in time of a clip: those of the ear that has the most. `frames` are the config's own."""
+        steps = [1]
+        for config, length in zip(self.configs(), self.frames, strict=True):
+            if isinstance(config, STEPPING):
+                steps.append(config.num_steps(length))
+        return max(steps)
 
     @property
     def mels(self) -> list[int]:

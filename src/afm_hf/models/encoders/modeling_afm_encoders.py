@@ -1,26 +1,70 @@
 """Builds the audio encoder that a config names, and lets several hear together."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 from transformers import AutoModel, PreTrainedModel
 from transformers import initialization as init
-from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.processing_utils import Unpack
-from transformers.utils import TransformersKwargs, can_return_tuple
+from transformers.utils import ModelOutput, TransformersKwargs, can_return_tuple
 
 from ..cnn14.modeling_afm_cnn14 import AfmCnn14Model
+from ..common.modeling_afm_common import AfmProjection, AfmProjectionLinear
 from ..effects_cnn.modeling_afm_effects_cnn import AfmEffectsCnnModel
 from ..htsat.modeling_afm_htsat import AfmHtsatModel
 from ..speech_encoder.modeling_afm_speech_encoder import AfmSpeechEncoderModel
 from ..yamnet.modeling_afm_yamnet import AfmYamnetModel
-from .configuration_afm_encoders import AfmEarsConfig
+from .configuration_afm_encoders import STEPPING, AfmEarsConfig
 
 SINGLE_ENCODERS: dict[str, type[PreTrainedModel]] = {
     model.config_class.model_type: model
     for model in (AfmHtsatModel, AfmCnn14Model, AfmSpeechEncoderModel, AfmYamnetModel, AfmEffectsCnnModel)
 }
+
+
+@dataclass
+class AfmEarsModelOutput(ModelOutput):
+    """Output of [`AfmEarsModel`].
+
+    Args:
+        last_hidden_state (`torch.Tensor` of shape `(batch, steps, hidden_size)`):
+            The embeddings at every step of the ear that has the most steps; what an ear with fewer hears stays until its
+            next.
+        pooler_output (`torch.Tensor` of shape `(batch, hidden_size)`): The embedding of the clip.
+        framewise_output (`torch.Tensor` of shape `(batch, steps, num_classes)`, *optional*):
+            Probabilities of the classes at every step, which sum up to 1, if `config.use_framewise_head`.
+        clipwise_output (`torch.Tensor` of shape `(batch, num_classes)`, *optional*): Those of the clip.
+    """
+
+    last_hidden_state: torch.Tensor | None = None
+    pooler_output: torch.Tensor | None = None
+    framewise_output: torch.Tensor | None = None
+    clipwise_output: torch.Tensor | None = None
+
+
+class AfmEarsClassifier(nn.Module):
+    """Class probabilities of what the ears hear, as a CLAP gives them: by the angle to a vector of each class.
+
+    Args:
+        hidden_size (`int`): Width of the ears' embeddings.
+        dim (`int`): Width of the vectors.
+        num_classes (`int`): Classes.
+    """
+
+    def __init__(self, hidden_size: int, dim: int, num_classes: int) -> None:
+        super().__init__()
+        self.projection = AfmProjection(hidden_size, dim, dropout=0.0)
+        self.classes = nn.Linear(dim, num_classes, bias=False)
+        self.logit_scale = nn.Parameter(torch.tensor(3.0))
+
+    def forward(self, embeddings: torch.Tensor) -> torch.Tensor:
+        """`(..., hidden_size)` -> `(..., num_classes)`, which sum up to 1."""
+        heard = F.normalize(self.projection(embeddings), dim=-1)
+        classes = F.normalize(self.classes.weight, dim=-1)
+        return torch.softmax(self.logit_scale.exp() * heard @ classes.t(), dim=-1)
 
 
 class AfmEarsModel(PreTrainedModel):
@@ -50,6 +94,8 @@ class AfmEarsModel(PreTrainedModel):
         self.mels = config.mels
         self.register_buffer("mean", torch.zeros(config.hidden_size))
         self.register_buffer("std", torch.ones(config.hidden_size))
+        if config.use_framewise_head:
+            self.classifier = AfmEarsClassifier(config.hidden_size, config.head_dim, config.num_classes)
         self.post_init()
 
     @torch.no_grad()
@@ -58,6 +104,10 @@ class AfmEarsModel(PreTrainedModel):
         if isinstance(module, AfmEarsModel):
             init.zeros_(module.mean)
             init.ones_(module.std)
+        elif isinstance(module, AfmEarsClassifier):
+            init.constant_(module.logit_scale, 3.0)
+        elif isinstance(module, AfmProjectionLinear):
+            init.xavier_uniform_(module.weight)
 
     @torch.no_grad()
     def standardize(self, embeddings: torch.Tensor) -> None:
@@ -78,12 +128,11 @@ class AfmEarsModel(PreTrainedModel):
     @can_return_tuple
     def forward(
         self, input_features: torch.Tensor, **kwargs: Unpack[TransformersKwargs]
-    ) -> tuple[torch.Tensor, ...] | BaseModelOutputWithPooling:
+    ) -> tuple[torch.Tensor, ...] | AfmEarsModelOutput:
         """Encodes clips with every ear.
 
         Returns:
-            [`BaseModelOutputWithPooling`] with `pooler_output` `(batch, hidden_size)` and `last_hidden_state`
-            `(batch, 1, hidden_size)`, the same: the ears' own steps in time differ.
+            [`AfmEarsModelOutput`], standardised by `mean` and `std`.
 
         Raises:
             ValueError: on another shape than the ears' features side by side have.
@@ -95,14 +144,26 @@ class AfmEarsModel(PreTrainedModel):
                 f"(batch, 1, {frames}, {mels}), but was given {tuple(input_features.shape)}. Make them with the "
                 "`AfmEarsFeatureExtractor` that came with the model."
             )
-        pooled = []
+        pooled, steps = [], []
+        count = self.config.num_steps()
         for ear, length, features in zip(
             self.ears, self.config.frames, input_features.split(self.mels, dim=3), strict=True
         ):
-            pooled.append(ear(features[:, :, :length], **kwargs).pooler_output)
-        together = torch.cat(pooled, dim=-1)  # (batch, hidden_size)
-        together = (together - self.mean.to(together.dtype)) / self.std.to(together.dtype)
-        return BaseModelOutputWithPooling(last_hidden_state=together[:, None], pooler_output=together)
+            outputs = ear(features[:, :, :length], **kwargs)
+            pooled.append(outputs.pooler_output)
+            own = outputs.last_hidden_state if isinstance(ear.config, STEPPING) else outputs.pooler_output[:, None]
+            steps.append(own[:, torch.arange(count, device=own.device) * own.shape[1] // count])
+        clip, in_time = self._standardized(torch.cat(pooled, dim=-1)), self._standardized(torch.cat(steps, dim=-1))
+        has_head = self.config.use_framewise_head
+        return AfmEarsModelOutput(
+            last_hidden_state=in_time,
+            pooler_output=clip,
+            framewise_output=self.classifier(in_time) if has_head else None,
+            clipwise_output=self.classifier(clip) if has_head else None,
+        )
+
+    def _standardized(self, embeddings: torch.Tensor) -> torch.Tensor:
+        return (embeddings - self.mean.to(embeddings.dtype)) / self.std.to(embeddings.dtype)
 
 
 OWN_ENCODERS: dict[str, type[PreTrainedModel]] = {**SINGLE_ENCODERS, AfmEarsConfig.model_type: AfmEarsModel}
@@ -119,4 +180,4 @@ def build_audio_encoder(config: Any) -> PreTrainedModel:
     return own._from_config(config) if own else AutoModel.from_config(config)
 
 
-__all__ = ["AfmEarsModel", "build_audio_encoder"]
+__all__ = ["AfmEarsModel", "AfmEarsModelOutput", "build_audio_encoder"]

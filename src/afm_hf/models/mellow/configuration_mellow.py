@@ -36,7 +36,7 @@ class MellowConfig(AfmPrefixLMConfig):
 
     Args:
         audio_config (`dict` or `PreTrainedConfig`, *optional*):
-            HTSAT with `use_framewise_head`, or Cnn14 with `use_clipwise_head`.
+            HTSAT or several ears with `use_framewise_head`, YAMNet, or Cnn14 with `use_clipwise_head`.
         text_config (`dict` or `PreTrainedConfig`, *optional*): SmolLM2-135M by default.
         projection (`str`, *optional*, defaults to `"mlp"`):
             How audio vectors get the width of the language model: `"mlp"` as released ([`AfmProjection`]), `"linear"`,
@@ -44,10 +44,11 @@ class MellowConfig(AfmPrefixLMConfig):
         projection_dropout (`float`, *optional*, defaults to 0.5): Dropout of the `"mlp"`.
         projection_layers, projection_heads (`int`, *optional*, default to 4 and 8): Of the `"transformer"`.
         downsampling (`int`, *optional*):
-            Frame vectors that are averaged to one. By default 8, and 1 with Cnn14, which has but 31 for a clip.
+            Frame vectors that are averaged to one. By default 8 with HTSAT, which has 1024 for a clip, and otherwise 1.
         clip_frames (`int`, *optional*, defaults to 1001):
             Log-mel frames of a clip, as the feature extractor makes them (10 s at 32 kHz). Cnn14 gives as many vectors
-            as they have steps; HTSAT stretches every clip to its `max_frames`, and so does not read this.
+            as they have steps, YAMNet as they have patches; HTSAT stretches every clip to its `max_frames`, and several
+            ears have their own number, so they do not read this.
 
     Raises:
         ValueError: if the encoder lacks the head that Mellow hears through, or `downsampling` leaves no vector.
@@ -72,7 +73,7 @@ class MellowConfig(AfmPrefixLMConfig):
         super().__post_init__(**kwargs)
         self._check_encoder()
         if self.downsampling is None:
-            self.downsampling = 8 if self.hears_framewise else 1
+            self.downsampling = 8 if self._stretches_clips else 1
         if not 0 < self.downsampling <= self.encoder_frames:
             raise ValueError(
                 f"`downsampling` is {self.downsampling}; it must be between 1 and the encoder's "
@@ -83,15 +84,21 @@ class MellowConfig(AfmPrefixLMConfig):
         if self.hears_framewise or getattr(self.audio_config, "use_clipwise_head", False):
             return
         raise ValueError(
-            "Mellow hears class probabilities: the frames' of HTSAT or the clip's of Cnn14. But its `audio_config` "
-            f"(model type {self.audio_config.model_type!r}) has no frame-wise head and no clip-wise one; use "
-            "`AfmHtsatConfig(use_framewise_head=True)` or `AfmCnn14Config(use_clipwise_head=True)`."
+            "Mellow hears class probabilities: the frames' of HTSAT, YAMNet or several ears, or the clip's of Cnn14. But "
+            f"its `audio_config` (model type {self.audio_config.model_type!r}) has no frame-wise head and no clip-wise "
+            "one; use `AfmHtsatConfig(use_framewise_head=True)`, `AfmEarsConfig(..., use_framewise_head=True)`, "
+            "`AfmYamnetConfig()` or `AfmCnn14Config(use_clipwise_head=True)`."
         )
 
     @property
     def hears_framewise(self) -> bool:
-        """Whether the frames' class probabilities are heard (HTSAT), or the clip's and the last feature map (Cnn14)."""
+        """Whether the frames' class probabilities are heard, or the clip's and the last feature map (Cnn14)."""
         return bool(getattr(self.audio_config, "use_framewise_head", False))
+
+    @property
+    def _stretches_clips(self) -> bool:
+        """Whether the encoder has the same number of frames for every clip (HTSAT)."""
+        return hasattr(self.audio_config, "max_frames")
 
     @property
     def encoder_width(self) -> int:
@@ -101,7 +108,7 @@ class MellowConfig(AfmPrefixLMConfig):
     @property
     def encoder_frames(self) -> int:
         """Vectors that the encoder gives beside that of the whole clip."""
-        if self.hears_framewise:
+        if self._stretches_clips:
             return int(self.audio_config.max_frames)
         return int(self.audio_config.num_steps(self.clip_frames))
 

@@ -48,8 +48,9 @@ class MellowModel(AfmPrefixLMModel):
 
     def _tokens_of(self, outputs: Any) -> torch.Tensor:
         """
-        HTSAT's frames are class probabilities, made as wide as its embedding of the clip. Cnn14's are its last feature
-        map, and what is made as wide as they are is the class probabilities of the clip.
+        HTSAT's frames are class probabilities, made as wide as its embedding of the clip; so are those of YAMNet and of
+        several ears. Cnn14's are its last feature map, and what is made as wide as they are is the class probabilities
+        of the clip.
         """
         dtype = next(self.audio_projection.parameters()).dtype
         if self.config.hears_framewise:
@@ -62,7 +63,7 @@ class MellowModel(AfmPrefixLMModel):
         """`(clips, 1 + frames, hidden_size)` -> `(clips, audio_length, hidden_size)`: frames are averaged.
 
         Raises:
-            ValueError: if the clips are not as long as `config.clip_frames` says (Cnn14 only).
+            ValueError: if the clips are not as long as `config.clip_frames` says (Cnn14 and YAMNet).
         """
         if audio_tokens.shape[1] != 1 + self.config.encoder_frames:
             raise ValueError(

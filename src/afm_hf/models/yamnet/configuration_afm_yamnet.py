@@ -50,6 +50,15 @@ class AfmYamnetConfig(AfmConfig):
                 f"{len(self.channels)} and {len(self.strides)} entries."
             )
 
+    def num_steps(self, frames: int) -> int:
+        """Patches of `frames` log-mel frames."""
+        return max(0, 1 + (frames - self.patch_frames) // self.patch_hop)
+
+    @property
+    def use_framewise_head(self) -> bool:
+        """As HTSAT calls it: whether there are class probabilities for every step in time."""
+        return self.use_class_head
+
     @property
     def hidden_size(self) -> int:
         """Width of the embedding."""

@@ -39,6 +39,11 @@ class AfmYamnetModelOutput(ModelOutput):
     patch_scores: torch.Tensor | None = None
     hidden_states: tuple[torch.Tensor, ...] | None = None
 
+    @property
+    def framewise_output(self) -> torch.Tensor | None:
+        """`patch_scores`, under the name that they have with HTSAT."""
+        return self.patch_scores
+
 
 @dataclass
 class AfmYamnetClassifierOutput(ModelOutput):
