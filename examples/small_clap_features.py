@@ -131,7 +131,7 @@ def prepare(
 
 def _share(ears: AfmEarsModel, classifier: torch.nn.Linear, waves: list[np.ndarray]) -> None:
     """What each process works with."""
-    global SHARED  # noqa: PLW0603
+    global SHARED
     torch.set_num_threads(1)
     SHARED = (ears, classifier, waves)
 

@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 import torch
-from transformers import AutoFeatureExtractor, AutoModel, AutoModelForMultimodalLM, BertConfig, GPT2Config
+from transformers import (
+    AutoFeatureExtractor,
+    AutoModel,
+    AutoModelForMultimodalLM,
+    BertConfig,
+    GPT2Config,
+    LlamaConfig,
+)
 
 from afm_hf import (
     AfmEarsConfig,
@@ -18,6 +25,8 @@ from afm_hf import (
     ClapAfmConfig,
     ClapAfmModel,
     ClapAfmTextConfig,
+    MellowConfig,
+    MellowForCausalLM,
     PengiConfig,
     PengiForConditionalGeneration,
 )
@@ -146,3 +155,57 @@ def test_what_makes_no_sense_is_told():
 def test_one_ear_may_be_the_papers_own():
     config = AfmEarsConfig(ears=[AfmHtsatConfig(), YAMNET], frames=[100, 240])
     assert config.hidden_size == AfmHtsatConfig().hidden_size + 12 and AfmEarsConfig(**config.to_dict()).ears
+
+
+def classifying(**kwargs):
+    config = both()
+    config.use_framewise_head, config.num_classes, config.head_dim = True, 5, 7
+    return AfmEarsConfig.from_dict({**config.to_dict(), **kwargs})
+
+
+@torch.no_grad()
+def test_the_ears_hear_step_by_step_and_their_mean_is_the_clip():
+    model = AfmEarsModel(both()).eval()
+    clips = features(front_end(), noise(2.4), noise(2.4, 1))
+    model.standardize(model(clips).pooler_output + torch.arange(18.0))
+    outputs = model(clips)
+    assert outputs.last_hidden_state.shape == (2, model.config.num_steps(), 18) == (2, 4, 18)
+    torch.testing.assert_close(outputs.last_hidden_state.mean(1), outputs.pooler_output, atol=1e-4, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_a_classifier_over_all_ears_gives_probabilities_at_every_step(tmp_path):
+    model = AfmEarsModel(classifying()).eval()
+    clips = features(front_end(), noise(2.4))
+    outputs = model(clips)
+    assert outputs.framewise_output.shape == (1, 4, 5) and outputs.clipwise_output.shape == (1, 5)
+    torch.testing.assert_close(outputs.framewise_output.sum(-1), torch.ones(1, 4))
+    model.save_pretrained(tmp_path)
+    again = AutoModel.from_pretrained(tmp_path).eval()(clips)
+    torch.testing.assert_close(again.framewise_output, outputs.framewise_output)
+
+
+@pytest.mark.parametrize("audio", [classifying(), AfmYamnetConfig(channels=[8], strides=[2], stem_channels=4)])
+def test_mellow_hears_the_class_scores_of_every_patch(audio):
+    text = LlamaConfig(
+        vocab_size=20,
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        pad_token_id=0,
+    )
+    model = MellowForCausalLM(MellowConfig(audio_config=audio, text_config=text, clip_frames=240)).eval()
+    assert model.config.num_placeholders == 2 * 5  # the clip and four patches, twice
+    yamnet = AfmYamnetFeatureExtractor(truncation="first", max_length_s=2.415)
+    extractor = front_end() if isinstance(audio, AfmEarsConfig) else yamnet
+    rate = extractor.sampling_rate
+    waves = [noise(2.415)[: int(2.415 * rate)] for _ in range(2)]
+    heard = extractor(waves, sampling_rate=rate, return_tensors="pt")["input_features"][:, :, :240]
+    ids = torch.tensor([[19] * 10 + [3, 4]])
+    with torch.no_grad():
+        one = model(input_ids=ids, input_features=heard[None])
+        model.model.frame_projection.weight.zero_()
+        other = model(input_ids=ids, input_features=heard[None])
+    assert not torch.allclose(one.logits[:, -1, :19], other.logits[:, -1, :19])

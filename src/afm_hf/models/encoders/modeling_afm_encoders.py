@@ -31,8 +31,8 @@ class AfmEarsModelOutput(ModelOutput):
 
     Args:
         last_hidden_state (`torch.Tensor` of shape `(batch, steps, hidden_size)`):
-            The embeddings at every step of the ear that has the most steps; what an ear with fewer hears stays until its
-            next.
+            The embeddings at every step of the ear that has the most steps; what an ear with fewer steps hears stays
+            until its next.
         pooler_output (`torch.Tensor` of shape `(batch, hidden_size)`): The embedding of the clip.
         framewise_output (`torch.Tensor` of shape `(batch, steps, num_classes)`, *optional*):
             Probabilities of the classes at every step, which sum up to 1, if `config.use_framewise_head`.

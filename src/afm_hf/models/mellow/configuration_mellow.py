@@ -86,8 +86,8 @@ class MellowConfig(AfmPrefixLMConfig):
         raise ValueError(
             "Mellow hears class probabilities: the frames' of HTSAT, YAMNet or several ears, or the clip's of Cnn14. "
             f"But its `audio_config` (model type {self.audio_config.model_type!r}) has no frame-wise head and no "
-            "clip-wise one; use `AfmHtsatConfig(use_framewise_head=True)`, `AfmEarsConfig(..., use_framewise_head=True)`, "
-            "`AfmYamnetConfig()` or `AfmCnn14Config(use_clipwise_head=True)`."
+            "clip-wise one; use `AfmHtsatConfig(use_framewise_head=True)`, `AfmEarsConfig(..., "
+            "use_framewise_head=True)`, `AfmYamnetConfig()` or `AfmCnn14Config(use_clipwise_head=True)`."
         )
 
     @property
