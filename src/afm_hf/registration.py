@@ -161,15 +161,19 @@ class _LazyTask(dict[str, Any]):
     """A pipeline's task whose class, registered by name, is imported when it is asked for.
 
     The class's own module imports transformers' pipelines, and must be whole by then. Who asks for the default model is
-    told what it is.
+    told what it is, and given a complete folder, which is put together if it is bundled in parts.
     """
 
     def __getitem__(self, key: str) -> Any:
         value = super().__getitem__(key)
         if key == "default":
             from .hub.bundled import introduce
+            from .hub.parts import complete, is_in_parts
 
-            introduce(value["model"][0])
+            folder, revision = value["model"]
+            introduce(folder)
+            if is_in_parts(folder):
+                value = {"model": (str(complete(folder)), revision)}
         return _public(value) if key == "impl" else value
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..hub.bundled import ASSETS
+from ..hub.bundled import bundled_names
 from .common import OutputFormat, errors_for_users
 
 
@@ -18,7 +18,7 @@ def models(
     with errors_for_users():
         from ..hub.catalogue import official_checkpoints
 
-        bundled = sorted(path.parent.name for path in ASSETS.glob("*/config.json"))
+        bundled = bundled_names()
         if output_format is OutputFormat.JSON:
             rows = [asdict(each) for each in official_checkpoints()]
             typer.echo(json.dumps({"bundled": bundled, "official": rows}, indent=2))

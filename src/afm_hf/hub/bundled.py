@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from .parts import complete
+
 ASSETS = Path(__file__).parents[1] / "assets"
 
 
@@ -43,6 +45,9 @@ def introduce(folder: str | os.PathLike[str]) -> None:
 def bundled_model(name: str = "clap-tiny") -> Path:
     """Folder of a bundled checkpoint, for `from_pretrained` and `pipeline`.
 
+    Models that share weights lie in parts in the package; the folder, an ordinary and complete one, is then put
+    together in the cache (`HF_HOME`) on first use.
+
     Args:
         name (`str`, *optional*, defaults to `"clap-tiny"`): Name of the checkpoint.
 
@@ -51,13 +56,18 @@ def bundled_model(name: str = "clap-tiny") -> Path:
 
     Raises:
         ValueError: if there is no such checkpoint; the message lists those that there are.
+        OSError: the folder cannot be put together: there is no space, or the installation is damaged.
     """
     folder = ASSETS / name
     if not (folder / "config.json").is_file():
-        known = sorted(path.parent.name for path in ASSETS.glob("*/config.json"))
-        raise ValueError(f"There is no bundled model {name!r}; the bundled models are {known}.")
+        raise ValueError(f"There is no bundled model {name!r}; the bundled models are {bundled_names()}.")
     introduce(folder)
-    return folder
+    return complete(folder)
+
+
+def bundled_names() -> list[str]:
+    """The names of the bundled models."""
+    return sorted(path.parent.name for path in ASSETS.glob("*/config.json"))
 
 
 def bundled_audio() -> list[Path]:

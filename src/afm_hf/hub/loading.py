@@ -9,6 +9,7 @@ import torch
 from ..models.clap_afm.embedding_clap_afm import logit_scale
 from .bundled import ASSETS, bundled_model, introduce
 from .catalogue import find_checkpoint
+from .parts import complete
 
 
 def resolve_model(model: str | os.PathLike[str] = "clap-tiny") -> str:
@@ -21,6 +22,7 @@ def resolve_model(model: str | os.PathLike[str] = "clap-tiny") -> str:
     if Path(name).is_dir():
         if Path(name).absolute().parent == ASSETS:
             introduce(name)
+            return str(complete(Path(name).absolute()))
         return os.path.abspath(name)
     if name == "clap-tiny" or (ASSETS / name / "config.json").is_file():
         return str(bundled_model(name))
