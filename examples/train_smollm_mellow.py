@@ -9,7 +9,7 @@
     python examples/train_smollm_mellow.py merge --lm smollm2 --model smollm-mellow --output merged
 
 `--work` is what `train_tiny_clap.py --stage prepare` has written; the questions are those of mellow-tiny (see
-tiny_answers_tasks.py). The audio tower and the language model stand still, and what the tower hears is computed once.
+answers_tasks.py). The audio tower and the language model stand still, and what the tower hears is computed once.
 `--output` holds tower, projection and LoRA, some megabytes; it needs the folder `--lm`. `merge` writes an ordinary
 model of 540 MB for `pipeline`. A run that was stopped begins anew. Seeded, one thread, float32.
 
@@ -32,10 +32,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from answers_facts import Bank, fill, one_after_another, with_class_head
+from answers_models import loss_of, prefix_of
+from answers_tasks import MELLOW_EVENT, YES_OR_NO, MellowTasks
 from safetensors.torch import load_file, save_file
-from tiny_answers_facts import Bank, fill, one_after_another, with_class_head
-from tiny_answers_models import loss_of, prefix_of
-from tiny_answers_tasks import MELLOW_EVENT, YES_OR_NO, MellowTasks
 from tiny_clap_data import Batches, feature_extractor, load_prepared
 from torch.nn import functional as F
 from train_tiny_clap import split_rows

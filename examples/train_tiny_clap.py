@@ -7,7 +7,7 @@
 `--data` holds sounds/{train,test} and the public caption sets (WavText5K.csv, entailment/, difference/). Stages, in
 order: `prepare` (leak checks, log-mels), `text` (distillation), `audio` (contrastive training), `baseline` (ridge);
 `--stage` runs one of them. `--validation` holds out packages of the training side, for choosing settings, here and in
-train_tiny_answers.py; the test clips are then not scored. `--shuffle-labels` is the control. `--unseen` leaves some
+train_small_answers.py; the test clips are then not scored. `--shuffle-labels` is the control. `--unseen` leaves some
 labels out of training, to be tested afterwards. All stages are seeded and use one thread.
 """
 

@@ -1,6 +1,6 @@
 """Figures of pengi-tiny, adiff-tiny and mellow-tiny on labelled sounds, beside a control and trivial answers.
 
-    python examples/evaluate_tiny_answers.py --sounds examples/sounds
+    python examples/evaluate_small_answers.py --sounds examples/sounds
 
 The folder holds `metadata.csv` (`file_name`, `label`, `source`). All figures are per cent of right answers:
 
@@ -23,9 +23,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from answers_facts import FACTS, judge, measure
+from answers_tasks import BEFORE, EVENT, FIRST, IS_THERE, LAST, NOT_HEARD, NOT_HEARD_ASIDE, UNKNOWN, WHAT
 from evaluate_tiny_clap import read_metadata
-from tiny_answers_facts import FACTS, judge, measure
-from tiny_answers_tasks import BEFORE, EVENT, FIRST, IS_THERE, LAST, NOT_HEARD, NOT_HEARD_ASIDE, UNKNOWN, WHAT
 from transformers import pipeline
 from transformers.utils import logging
 

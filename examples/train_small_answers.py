@@ -1,15 +1,14 @@
-"""Train the bundled models that answer in words, pengi-tiny, adiff-tiny and mellow-tiny, on the ear of clap-tiny.
+r"""Train the models that answer in words, pengi-small, adiff-small and mellow-small, on the ears of clap-small.
 
-    python examples/train_tiny_answers.py --work work --model pengi --output pengi-tiny
-    python examples/train_tiny_answers.py --work work --model adiff --output adiff-tiny --steps 2000
-    python examples/train_tiny_answers.py --work work --model mellow --output mellow-tiny
+    python examples/train_small_answers.py --work work --clap clap-small --yamnet yamnet \
+        --model pengi --output pengi-small      # or: adiff, mellow
 
-`--work` is what `train_tiny_clap.py --stage prepare` has written: log-mels of training clips, without copies of test
-clips, and without the packages of the test clips of the same label. The audio tower (and its projection, for Pengi and
-ADIFF) is clap-tiny's and stays as it is; mappers and a language model of four layers learn from scratch.
+`--work` and `--clap` are what `train_small_clap.py` has written: what the ears heard in the training clips, without
+copies of test clips, and without the packages of the test clips of the same label. The ears (and CLAP's head) stay as
+they are; mappers and a language model of four layers learn from scratch.
 
 `--validation` leaves out some packages of the training side and prints how many answers about their clips are right to
-the letter, for choosing settings; `--clap` must then be a model trained with `train_tiny_clap.py --validation`, which
+the letter, for choosing settings; `--clap` must then be a model trained with `train_small_clap.py --validation`, which
 has not heard them either. Seeded, one thread.
 """
 
@@ -20,66 +19,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tiny_answers_facts import Bank, fill, one_after_another, unit, with_class_head
-from tiny_answers_models import build, loss_of, make_tokenizer
-from tiny_answers_tasks import AdiffTasks, MellowTasks, PengiTasks, Tasks, texts_of
-from tiny_clap_data import Batches, load_prepared
-from train_tiny_clap import split_rows
-from transformers import AutoModel
-
-from afm_hf import ClapAfmModel, bundled_model
+from answers_facts import Bank
+from answers_heard import Heard
+from answers_models import build, loss_of, make_tokenizer
+from answers_tasks import AdiffTasks, MellowTasks, PengiTasks, Tasks, texts_of
 
 STEPS = {"pengi": 3000, "adiff": 2000, "mellow": 3000}
-
-
-class Clips:
-    """The clips of the work folder and the ear that hears them: banks for training and validation."""
-
-    def __init__(self, args: argparse.Namespace) -> None:
-        self.kind = args.model
-        rows, self.mels, _, test_mels = load_prepared(args.work)
-        self.frames = test_mels.shape[2]
-        self.train, self.held = split_rows(argparse.Namespace(validation=args.validation, unseen=()), rows)
-        self.names = sorted({rows[i]["label"] for i in self.train})
-        self.labels = [self.names.index(row["label"]) if row["label"] in self.names else -1 for row in rows]
-        self.batches = Batches(rows, self.mels, self.train, self.labels, self.frames, args.seed, strength=0.6)
-        self.clap: ClapAfmModel = AutoModel.from_pretrained(args.clap).eval()
-        self.tower = None
-        if self.kind == "mellow":
-            latent = fill(lambda x: self.clap.audio_model(x).pooler_output, lambda: self.draw(64), self.names, 200)
-            self.tower = with_class_head(self.clap, latent.heard, latent.labels, len(self.names))
-
-    def ear(self, mels: torch.Tensor) -> torch.Tensor:
-        """CLAP's embeddings, or for Mellow class probabilities and the last feature map; `(clips, dim)`."""
-        if self.tower is None:
-            return unit(self.clap.get_audio_features(mels).pooler_output)
-        heard = self.tower(mels)
-        return torch.cat([heard.clipwise_output, heard.last_hidden_state.flatten(1)], dim=1)
-
-    def draw(self, size: int) -> tuple[torch.Tensor, np.ndarray]:
-        """Augmented training clips."""
-        mels, target = self.batches(size)
-        return mels, target.numpy()
-
-    def bank(self, size: int) -> Bank:
-        """Of single training clips."""
-        return fill(self.ear, lambda: self.draw(64), self.names, size // 64)
-
-    def sequences(self, size: int, like: Bank) -> Bank:
-        """Of one training sound after another."""
-        return fill(self.ear, lambda: one_after_another(*self.draw(128)), self.names, size // 64, like)
-
-    def held_bank(self, like: Bank) -> Bank:
-        """Of the validation clips as they are."""
-        mels = torch.stack([self.mels[f"{i}-1.0"][: self.frames].float() for i in self.held])[:, None]
-        return fill(self.ear, lambda: (mels, np.array([self.labels[i] for i in self.held])), self.names, 1, like)
-
-    def held_sequences(self, like: Bank) -> Bank:
-        """Of one validation sound after another."""
-        chosen = np.random.default_rng(0).permutation(np.array(self.held).repeat(2))
-        mels = torch.stack([self.mels[f"{i}-1.0"][: self.frames].float() for i in chosen])[:, None]
-        labels = np.array([self.labels[i] for i in chosen])
-        return fill(self.ear, lambda: one_after_another(mels, labels), self.names, 1, like)
 
 
 def make_tasks(kind: str, bank: Bank, sequences: Bank | None, seed: int) -> Tasks:
@@ -110,19 +55,18 @@ def train(args: argparse.Namespace) -> None:
     torch.manual_seed(args.seed)
     torch.set_num_threads(1)
     steps = args.steps or STEPS[args.model]
-    clips = Clips(args)
+    is_mellow = args.model == "mellow"
+    clips = Heard(args.work, args.clap, args.yamnet, is_mellow, args.validation, args.seed)
     bank = clips.bank(args.bank)
-    sequences = clips.sequences(args.bank // 2, bank) if args.model == "mellow" else None
+    sequences = clips.sequence_bank(bank) if is_mellow else None
     print(f"{len(clips.train)} clips, {len(clips.names)} labels, {len(bank)} times heard", flush=True)
     tasks = make_tasks(args.model, bank, sequences, args.seed)
     tokenizer = make_tokenizer(texts_of(tasks))
-    model, processor = build(args.model, clips.clap, clips.tower, tokenizer)
+    model, processor = build(args.model, clips.clap, tokenizer, clips.classes)
     print(f"{model.num_parameters() / 1e6:.2f} M parameters, {len(tokenizer)} tokens", flush=True)
     held = None
     if args.validation:
-        held_bank = clips.held_bank(bank)
-        held_sequences = clips.held_sequences(bank) if sequences is not None else None
-        held = make_tasks(args.model, held_bank, held_sequences, 1)
+        held = make_tasks(args.model, clips.held_bank(bank), sequences, 1)
 
     spread = tasks.bank.heard.std(0)  # noise is told in units of this
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -162,12 +106,13 @@ def save(model: torch.nn.Module, processor: object, bank: Bank, output: Path) ->
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, required=True, help="folder of train_tiny_clap.py --stage prepare")
+    parser.add_argument("--work", type=Path, required=True, help="folder of train_small_clap.py")
+    parser.add_argument("--yamnet", type=Path, required=True, help="the converted YAMNet")
     parser.add_argument("--model", choices=list(STEPS), required=True)
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--clap", type=Path, default=bundled_model("clap-tiny"), help="whose ear; the bundled one's")
+    parser.add_argument("--clap", type=Path, required=True, help="the trained CLAP, whose ears the model gets")
     parser.add_argument("--validation", action="store_true", help="hold out packages of the training side")
-    parser.add_argument("--bank", type=int, default=20480, help="augmented clips")
+    parser.add_argument("--bank", type=int, default=16384, help="clips that are asked about, in their variants")
     parser.add_argument("--steps", type=int, help=f"default: {STEPS}")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--lr", type=float, default=2e-3)

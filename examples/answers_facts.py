@@ -1,19 +1,14 @@
-"""What the tiny models that answer in words know of a clip: what the frozen ear hears, its label, and measured facts.
+"""What the small models that answer in words know of a clip: what the frozen ears hear, its label, and measured facts.
 
-A fact is measured on the log-mel that the ear is given (short clips are repeated there), is low or high in the outer
-thirds of the training clips, and is not spoken of in between. `Bank` runs clips through the ear once.
+A fact is measured on the log-mel that YAMNet is given (short clips are repeated there), is low or high in the outer
+thirds of the training clips, and is not spoken of in between.
 """
 
-import copy
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import nn
 from torch.nn import functional as F
-
-from afm_hf import AfmCnn14Model, ClapAfmModel
 
 
 @dataclass(frozen=True)
@@ -160,68 +155,3 @@ class Bank:
         """The most unusual facts of a clip in words, in the order of `FACTS`."""
         known = [k for k in np.argsort(-self.strength[index], kind="stable") if self.facts[index, k]][:most]
         return [FACTS[k].high if self.facts[index, k] > 0 else FACTS[k].low for k in sorted(known)]
-
-
-def fill(
-    ear: Callable[[torch.Tensor], torch.Tensor],
-    draw: Callable[[], tuple[torch.Tensor, np.ndarray]],
-    names: list[str],
-    batches: int,
-    like: Bank | None = None,
-) -> Bank:
-    """A bank of `batches` times what `draw()` gives: log-mels `(clips, 1, frames, bands)` and labels."""
-    heard, labels, measured = [], [], []
-    with torch.no_grad():
-        for _ in range(batches):
-            mels, target = draw()
-            heard.append(ear(mels))
-            labels.append(target)
-            measured.append(measure(mels))
-    return Bank(torch.cat(heard), np.concatenate(labels), torch.cat(measured), names, like)
-
-
-def one_after_another(mels: torch.Tensor, labels: np.ndarray) -> tuple[torch.Tensor, np.ndarray]:
-    """Clips `(2 n, 1, frames, bands)` -> `n` clips, the loudest half of one and then that of another, and both labels.
-
-    Pairs with twice the same label are left out.
-    """
-    frames = mels.shape[2]
-    half = frames // 2
-    level = (10 ** (mels[:, 0] / 10)).sum(-1).cumsum(1)  # (clips, frames)
-    start = (level[:, half:] - level[:, : frames - half]).argmax(1)  # of the loudest half
-    halves = torch.stack([mel[:, s : s + half] for mel, s in zip(mels, start.tolist(), strict=True)])
-    both = np.stack([labels[0::2], labels[1::2]], axis=1)
-    apart = both[:, 0] != both[:, 1]
-    return torch.cat([halves[0::2], halves[1::2]], dim=2)[torch.from_numpy(apart)], both[apart]
-
-
-def unit(embeddings: torch.Tensor) -> torch.Tensor:
-    """Of length 1."""
-    return F.normalize(embeddings, dim=-1)
-
-
-def with_class_head(clap: ClapAfmModel, heard: torch.Tensor, labels: np.ndarray, classes: int) -> AfmCnn14Model:
-    """CLAP's audio tower with a classifier of its own, logistic regression on what it hears; for Mellow.
-
-    Args:
-        clap ([`ClapAfmModel`]): With Cnn14 as its audio tower.
-        heard (`torch.Tensor`): The tower's embeddings of training clips, `(clips, hidden_size)`.
-        labels (`np.ndarray`): Their classes.
-        classes (`int`): Number of classes.
-    """
-    config = copy.deepcopy(clap.config.audio_config.encoder_config)
-    config.use_clipwise_head, config.num_classes = True, classes
-    tower = AfmCnn14Model(config)
-    tower.load_state_dict(clap.audio_model.encoder.state_dict(), strict=False)
-    head = tower.fc_audioset
-    nn.init.zeros_(head.weight)
-    nn.init.constant_(head.bias, -4.0)
-    target = F.one_hot(torch.from_numpy(labels), classes).float()
-    optimizer = torch.optim.AdamW(head.parameters(), lr=0.01, weight_decay=0.1)
-    for step in range(600):
-        rows = torch.randint(len(heard), (512,), generator=torch.Generator().manual_seed(step))
-        loss = F.binary_cross_entropy_with_logits(head(heard[rows]), target[rows]) * classes
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    return tower.eval()

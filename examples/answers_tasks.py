@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from tiny_answers_facts import FACTS, Bank
+from answers_facts import FACTS, Bank
 
 CAPTION, EVENT, METADATA = "generate audio caption", "this is a sound of", "generate metadata"
 WHAT = (

@@ -1,30 +1,28 @@
-"""The tiny Pengi, ADIFF and Mellow: tokenizer, untrained models with clap-tiny's ear, and their loss.
+"""The small Pengi, ADIFF and Mellow: tokenizer, untrained models with clap-small's ears, and their loss.
 
-Training does not run the frozen ear: `loss_of` starts from what it has heard (see tiny_answers_facts.py).
+Training does not run the frozen ears: `loss_of` starts from what they have heard (see answers_heard.py).
 """
 
+import math
 from collections.abc import Iterable
 
 import torch
-from tiny_answers_tasks import Example
-from tiny_clap_data import SECONDS, feature_extractor
+from answers_tasks import Example
+from small_clap_features import feature_extractor
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from torch.nn import functional as F
 from transformers import GenerationConfig, GPT2Config, LlamaConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 from afm_hf import (
     AdiffConfig,
-    AdiffFeatureExtractor,
     AdiffForConditionalGeneration,
     AdiffProcessor,
-    AfmCnn14Model,
+    AfmEarsConfig,
     ClapAfmModel,
     MellowConfig,
-    MellowFeatureExtractor,
     MellowForCausalLM,
     MellowProcessor,
     PengiConfig,
-    PengiFeatureExtractor,
     PengiForConditionalGeneration,
     PengiProcessor,
 )
@@ -79,15 +77,21 @@ def language_model(kind: str, tokenizer: PreTrainedTokenizerFast) -> GPT2Config 
 
 
 def build(
-    kind: str, clap: ClapAfmModel, tower: AfmCnn14Model | None, tokenizer: PreTrainedTokenizerFast
+    kind: str, clap: ClapAfmModel, tokenizer: PreTrainedTokenizerFast, classes: torch.Tensor
 ) -> tuple[PreTrainedModel, object]:
-    """The untrained model, with the trained ear, and its processor."""
-    front = {key: value for key, value in feature_extractor().to_dict().items() if not key.endswith("_type")}
+    """The untrained model, with the trained ears, and its processor.
+
+    Args:
+        kind (`str`): "pengi", "adiff" or "mellow".
+        clap ([`ClapAfmModel`]): Whose ears, and whose head, the model hears with.
+        tokenizer (`PreTrainedTokenizerFast`): Of the language model.
+        classes (`torch.Tensor`): CLAP's embeddings of the labels, `(labels, dim)`: the classes that Mellow hears.
+    """
     shared = {"text_config": language_model(kind, tokenizer), "pad_token_id": tokenizer.pad_token_id}
     if kind == "mellow":
-        model, processor = _mellow(tower, tokenizer, front, shared)
+        model, processor = _mellow(clap, tokenizer, classes, shared)
     else:
-        model, processor = _with_mappers(kind, clap, tokenizer, front, shared)
+        model, processor = _with_mappers(kind, clap, tokenizer, shared)
     model.freeze_audio_tower()
     end = tokenizer.eos_token_id
     model.generation_config = GenerationConfig(
@@ -100,13 +104,28 @@ def build(
     return model, processor
 
 
-def _mellow(tower: AfmCnn14Model, tokenizer: PreTrainedTokenizerFast, front: dict, shared: dict) -> tuple:
-    extractor = MellowFeatureExtractor(**front)
-    frames = round(SECONDS * extractor.mel_sampling_rate / extractor.hop_length) + 1
-    config = MellowConfig(audio_config=tower.config, projection_dropout=0.0, clip_frames=frames, **shared)
+def classifying_ears(clap: ClapAfmModel, classes: int) -> AfmEarsConfig:
+    """The config of CLAP's ears with a classifier, as Mellow needs it."""
+    ears = clap.config.audio_config.encoder_config.to_dict()
+    head = {"use_framewise_head": True, "num_classes": classes, "head_dim": clap.config.projection_dim}
+    return AfmEarsConfig.from_dict({**ears, **head})
+
+
+def load_classifying_ears(tower: PreTrainedModel, clap: ClapAfmModel, classes: torch.Tensor) -> None:
+    """CLAP's ears, its head, and its embeddings of the classes as their classifier."""
+    tower.load_state_dict(clap.audio_model.encoder.state_dict(), strict=False)
+    tower.classifier.projection.load_state_dict(clap.audio_projection.state_dict())
+    with torch.no_grad():
+        tower.classifier.classes.weight.copy_(classes)
+        tower.classifier.logit_scale.copy_(clap.logit_scale.clamp(max=math.log(50)))
+
+
+def _mellow(clap: ClapAfmModel, tokenizer: PreTrainedTokenizerFast, classes: torch.Tensor, shared: dict) -> tuple:
+    ears = classifying_ears(clap, len(classes))
+    config = MellowConfig(audio_config=ears, projection_dropout=0.0, **shared)
     model = MellowForCausalLM(config)
     processor = MellowProcessor(
-        extractor,
+        feature_extractor(truncation="first"),
         tokenizer,
         prefix_length=config.num_placeholders,
         answer_suffix=END,
@@ -116,13 +135,11 @@ def _mellow(tower: AfmCnn14Model, tokenizer: PreTrainedTokenizerFast, front: dic
         train_prompt_suffix=END,
         prompt_suffix=END,
     )
-    model.model.audio_tower.load_state_dict(tower.state_dict())
+    load_classifying_ears(model.model.audio_tower, clap, classes)
     return model, processor
 
 
-def _with_mappers(
-    kind: str, clap: ClapAfmModel, tokenizer: PreTrainedTokenizerFast, front: dict, shared: dict
-) -> tuple:
+def _with_mappers(kind: str, clap: ClapAfmModel, tokenizer: PreTrainedTokenizerFast, shared: dict) -> tuple:
     shared = {
         "audio_config": clap.config.audio_config.encoder_config,
         "projection_dim": clap.config.projection_dim,
@@ -133,12 +150,12 @@ def _with_mappers(
     if kind == "pengi":
         model = PengiForConditionalGeneration(PengiConfig(**shared))
         length = model.config.num_placeholders
-        processor = PengiProcessor(PengiFeatureExtractor(**front), tokenizer, tokenizer, prefix_length=length, **how)
+        processor = PengiProcessor(feature_extractor(), tokenizer, tokenizer, prefix_length=length, **how)
     else:
         config = AdiffConfig(**shared, cross_layers=2, separator_token_id=tokenizer.eos_token_id)
         model = AdiffForConditionalGeneration(config)
         length = model.config.num_placeholders
-        processor = AdiffProcessor(AdiffFeatureExtractor(**front), tokenizer, prefix_length=length, **how)
+        processor = AdiffProcessor(feature_extractor(truncation="first"), tokenizer, prefix_length=length, **how)
     model.model.audio_tower.load_state_dict(clap.audio_model.encoder.state_dict())
     model.model.audio_projection.load_state_dict(clap.audio_projection.state_dict())
     model.model.audio_projection.requires_grad_(False)
@@ -149,9 +166,10 @@ def prefix_of(kind: str, model: PreTrainedModel, heard: torch.Tensor, prompts: t
     """As the model's `get_prefix`, from what the ear has heard; `(batch, prefix, width)`."""
     inner = model.model
     if kind == "mellow":
-        classes = inner.config.audio_config.num_classes
-        clip = inner.clip_projection(heard[..., :classes].flatten(0, 1))[:, None]  # (2 batch, 1, channels)
-        frames = heard[..., classes:].reshape(len(clip), -1, clip.shape[-1])  # (2 batch, steps, channels)
+        width, classes = inner.config.encoder_width, inner.config.audio_config.num_classes
+        clip = heard[..., :width].flatten(0, 1)[:, None]  # (2 batch, 1, width)
+        scores = heard[..., width:].reshape(len(clip), -1, classes)  # (2 batch, steps, classes)
+        frames = inner.frame_projection(scores)
         tokens = inner.pool(inner.audio_projection(torch.cat([clip, frames], dim=1)))
         return tokens.unflatten(0, (-1, 2)).flatten(1, 2)
     heard = F.normalize(heard, dim=-1)
