@@ -88,7 +88,7 @@ def test_another_part_is_partial_and_a_part_that_there_is_not_is_refused(root):
         write_clip(root / part / "a.wav")
     said = load_items("clotho", str(root), "captioning", split="development")[1].partial
     assert said == ("the part 'development', where the papers test on 'evaluation'",)
-    for name in ("esc50", "urbansound8k", "tut2017", "macs", "wavtext5k"):
+    for name in ("esc50", "urbansound8k", "macs", "wavtext5k"):
         with pytest.raises(ValueError, match="`split` is 'test', but this data set is read as a whole"):
             load_items(name, str(root), BENCHMARKS[name].tasks[0], split="test")
 
@@ -151,8 +151,9 @@ def test_the_command_says_partial(root, tmp_path):
     data_dir = esc50(root, clips=12, labels=ESC50_LABELS[:6])
     options = ["--task", "zero-shot", "--dataset", "esc50", "--data-dir", data_dir, "--draws", "0", "--limit", "10"]
     printed = CliRunner().invoke(app, ["evaluate", *options, "--output", str(tmp_path / "run")]).stdout
-    first, second, *_ = printed.splitlines()
+    first, made, second, *_ = printed.splitlines()
     assert first == "zero-shot on esc50 (partial): 10 clips, 0 left out"
+    assert made == "  model clap-tiny; split 'all folds'; metric accuracy; asked \"this is a sound of {}\""
     assert second.startswith("  Partial: the first 10 of 12 rows; 6 of 50 labels occur; ") and "papers" in second
     assert "reported" not in printed
     (result,) = read_results([tmp_path / "run"])

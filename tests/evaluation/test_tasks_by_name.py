@@ -78,7 +78,8 @@ def test_mmau_by_its_official_rule_and_by_letter():
     assert task.score(mmau(["A man."] * 4))["accuracy"] == 1  # its own gold answers
     scores = task.score(mmau(["a) a man", "(b) a man", "b) a woman", "a man or a woman"]))
     # "a" stands in both choices, so a letter before the answer does no harm here; "b" is a word of neither
-    assert scores == {"accuracy": 0.5, "string without letter": 0.5, "letter": 0.25, "likelihood": 1.0}
+    parts = {"speech": 0.5, "speech, letter": 0.25}
+    assert scores == {"accuracy": 0.5, "string without letter": 0.5, "letter": 0.25, **parts, "likelihood": 1.0}
     details = task.details(mmau(["a man"]))
     assert details["by_group"]["sub-category"]["x"]["accuracy"] == 1 and "unknown" in details["version"]
 
@@ -290,7 +291,9 @@ def test_tasks_run_from_the_shell(folder, tmp_path, task):
 def test_closed_tasks_by_the_papers_similarity(folder, tmp_path):
     options = ["--task", "closed", "--dataset", "folder", "--data-dir", folder, "-o", tmp_path / "run", "--draws", 0]
     printed = run_command("evaluate", *options, "--similarity-model", "clap-tiny", "--format", "json").stdout
-    assert set(json.loads(printed)["metrics"]) == {"accuracy", "similarity", "named", "macro F1"}
+    assert set(json.loads(printed)["metrics"]) == {"accuracy", "named", "macro F1"}
+    both = json.loads(run_command("evaluate", *options, "--scoring", "both", "--overwrite", "--format", "json").stdout)
+    assert {"accuracy", "accuracy by likelihood"} < set(both["metrics"])
 
 
 def own_folder(root, columns, *rows):

@@ -16,6 +16,7 @@ from .difference import difference
 from .embed import embed
 from .entail import entail
 from .evaluate import evaluate
+from .experiments.generalization import generalization
 from .export import export
 from .models import convert, models
 from .paper import paper
@@ -62,6 +63,7 @@ for _command in (
     entail,
     evaluate,
     export,
+    generalization,
     models,
     paper,
     quality,

@@ -19,7 +19,7 @@ from .common import (
 )
 
 if TYPE_CHECKING:
-    from ..evaluation.datasets import Benchmark
+    from ..evaluation.benchmark import Benchmark
     from ..evaluation.runner import EvaluationResult
     from ..evaluation.task import Item, Task
 
@@ -43,6 +43,14 @@ class TaskName(str, Enum):
     ADAPTATION = "adaptation"
 
 
+class Scoring(str, Enum):
+    """How closed tasks are scored; as `SCORINGS` of the task."""
+
+    MATCHING = "matching"
+    LIKELIHOOD = "likelihood"
+    BOTH = "both"
+
+
 def evaluate(
     task: Annotated[TaskName, typer.Option(help="What is evaluated.")],
     dataset: Annotated[
@@ -58,8 +66,25 @@ def evaluate(
     template: Annotated[
         list[str] | None, typer.Option(help="Sentence with {} for labels; repeat it.", show_default="the papers'")
     ] = None,
+    prompt: Annotated[
+        str | None,
+        typer.Option(help="For closed: what is asked.", show_default="Pengi's own for the dataset, or the model's"),
+    ] = None,
+    scoring: Annotated[
+        Scoring | None, typer.Option(help="For closed: how labels are found.", show_default="matching, as the papers")
+    ] = None,
     similarity_model: Annotated[
-        str | None, typer.Option(help="For closed: a CLAP that compares answers with labels, as the papers.")
+        str | None,
+        typer.Option(help="For closed: the CLAP that matches answers with labels.", show_default="the bundled one"),
+    ] = None,
+    adapt_clips: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="For adaptation: clips of the domain to learn from, 0 for each clip alone.", show_default="1"
+        ),
+    ] = None,
+    adapt_draws: Annotated[
+        int | None, typer.Option(min=1, help="For adaptation: draws of such clips.", show_default="5")
     ] = None,
     epochs: Annotated[
         float | None, typer.Option(min=0.01, help="For fine-tune: of each training.", show_default="30")
@@ -87,6 +112,7 @@ def evaluate(
     code is then 1. With `torchrun --no-python --nproc_per_node 2 afm-hf evaluate ...` processes share the clips.
     """
     with errors_for_users("Interrupted. The same command (without --overwrite) goes on from here."):
+        from ..evaluation.benchmark import split_in_papers
         from ..evaluation.runner import run
         from ..evaluation.tasks_by_name import items_for
         from ..models.common.writing_afm import check_folder
@@ -99,8 +125,8 @@ def evaluate(
         options |= {"epochs": epochs, "learning_rate": learning_rate, "folder": output / "classifiers"}
         if truncation:
             options["truncation"] = truncation.value
-        if similarity_model:
-            options["similarity_model"] = similarity_model
+        options |= {"prompt": prompt, "scoring": scoring and scoring.value, "similarity_model": similarity_model}
+        options |= {"clips": adapt_clips, "draws": adapt_draws}
         made = _task(task, items, benchmark, str(data_dir), model, template, device, options)
         result = run(
             made,
@@ -112,6 +138,9 @@ def evaluate(
             seed=seed,
             progress=not is_quiet(),
             partial=benchmark.partial,
+            split=split_in_papers(benchmark, task.value, split),
+            skipped=report.skipped,
+            notes=benchmark.notes,
         )
         if result is None:  # another process has it
             return
@@ -151,22 +180,29 @@ def _shown(result: "EvaluationResult", output_format: OutputFormat) -> str:
 
 def _csv(result: "EvaluationResult") -> str:
     """A line for each figure: of what, how much, and its interval where it has one."""
-    columns = ["task", "dataset", "metric", "value", "low", "high", "clips", "left_out", "partial"]
-    counts = (result.count, len(result.failures), "; ".join(result.partial))
+    from ..evaluation.provenance import left_out
+
+    columns = ["task", "dataset", "split", "model", "revision", "asked", "metric", "value", "low", "high"]
+    columns += ["clips", "left_out", "partial"]
+    made = [str(result.settings.get(name) or "") for name in ("model", "revision")]
+    made = [result.task, result.dataset, result.split, *made, " / ".join(result.asked)]
+    counts = (result.count, left_out(result), "; ".join(result.partial))
     rows = (
-        [result.task, result.dataset, name, value, *(result.intervals.get(name) or ("", "")), *counts]
+        [*made, name, value, *(result.intervals.get(name) or ("", "")), *counts]
         for name, value in result.metrics.items()
     )
     return csv_text(columns, rows)
 
 
 def _table(result: "EvaluationResult") -> str:
-    """Figures with their intervals, and the papers' figures of the same task and dataset."""
-    from ..evaluation.paper.reported import partial_in_words, reported
+    """Figures with their intervals, and the papers' figures of the same task, dataset, split and metric."""
+    from ..evaluation.paper.reported import notes_in_words, partial_in_words, reported
+    from ..evaluation.provenance import left_out, provenance
 
     papers = reported(result)
     part = " (partial)" if result.partial else ""
-    lines = [f"{result.task} on {result.dataset}{part}: {result.count} clips, {len(result.failures)} left out"]
+    lines = [f"{result.task} on {result.dataset}{part}: {result.count} clips, {left_out(result)} left out"]
+    lines += [f"  {provenance(result)}", *(f"  {words}" for words in notes_in_words(result))]
     lines += [f"  {partial_in_words(result)}"] if result.partial else []
     for name, value in result.metrics.items():
         interval = result.intervals.get(name)

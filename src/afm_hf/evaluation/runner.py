@@ -34,6 +34,11 @@ class EvaluationResult(AfmResult):
         failures (`dict[str, str]`): Items that could not be, and why. They are in no figure.
         details (`dict[str, Any]`): What else the task tells, as a confusion matrix.
         partial (`list[str]`): Why the figures are of a part of the dataset; they are of the whole where it is empty.
+        split (`str`): What was evaluated, in the papers' words, as `"test"` or `"all folds"`.
+        main_metric (`str`): The figure that papers give.
+        asked (`list[str]`): The words that the model was asked with, where they are the same for all items.
+        skipped (`int`): Rows of the dataset whose clip or truth could not be used; they are no items.
+        notes (`list[str]`): What else to know, as folds that are our own.
     """
 
     task: str
@@ -44,6 +49,11 @@ class EvaluationResult(AfmResult):
     failures: dict[str, str] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
     partial: list[str] = field(default_factory=list)
+    split: str = ""
+    main_metric: str = ""
+    asked: list[str] = field(default_factory=list)
+    skipped: int = 0
+    notes: list[str] = field(default_factory=list)
 
 
 def run(
@@ -57,6 +67,9 @@ def run(
     draws: int = 1000,
     seed: int = 0,
     partial: Sequence[str] = (),
+    split: str = "",
+    skipped: int = 0,
+    notes: Sequence[str] = (),
 ) -> EvaluationResult | None:
     """
     Predicts what is not predicted yet, and scores everything.
@@ -75,6 +88,7 @@ def run(
         draws (`int`): Of the bootstrap; 0 leaves out the intervals.
         seed (`int`): Of the bootstrap.
         partial: Why the items are not the whole dataset, as [`load_items`] has it in `benchmark.partial`.
+        split, skipped, notes: For the result; see [`EvaluationResult`].
 
     Returns:
         The result; `None` in all processes but the first.
@@ -101,6 +115,7 @@ def run(
         return None
     found = read_predictions(work)
     result = score(task, items, found, dataset=dataset, draws=draws, seed=seed, partial=partial)
+    result.split, result.skipped, result.notes = split, skipped, list(notes)
     write_result(result, work)
     return result
 
@@ -145,6 +160,8 @@ def score(
         failures=failures,
         details=task.details(records),
         partial=[*partial, *lacking_predictions(len(records), len(failures))],
+        main_metric=task.main_metric,
+        asked=task.asked,
         settings={**task.settings, "bootstrap_draws": draws, "seed": seed},
     )
 

@@ -50,13 +50,18 @@ class Task(ABC):
     """
 
     name: str
-    main_metric: str
+    main_metric: str = ""
     higher_is_better: bool = True
 
     @property
     @abstractmethod
     def settings(self) -> dict[str, Any]:
         """All that a prediction depends on, beside the items: model, prompts, windows policy, ... (for JSON)."""
+
+    @property
+    def asked(self) -> list[str]:
+        """The words that the model is asked with, where they are the same for all items."""
+        return []
 
     @abstractmethod
     def predict(self, items: Sequence[Item]) -> Iterator[Mapping[str, Any] | Failure]:

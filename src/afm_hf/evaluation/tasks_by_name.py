@@ -6,7 +6,8 @@ from typing import Any
 
 from .. import data
 from ..hub.loading import check_model
-from .datasets import Benchmark, labels_of, load_items
+from .benchmark import Benchmark
+from .datasets import labels_of, load_items
 from .partial import lacking_clips
 from .task import Item, Task
 from .tasks.adaptation import AdaptationTask
@@ -46,27 +47,52 @@ class Recipe:
 
 
 def _zero_shot(pipe: Any, items: Sequence[Item], benchmark: Benchmark, folder: str, options: dict[str, Any]) -> Task:
-    templates = options.pop("templates", None) or benchmark.templates
+    templates = options.pop("templates", None) or benchmark.templates_for(pipe.model)
     labels = labels_of(items, benchmark, folder)
-    return ZeroShotTask(pipe, labels, templates, multi_label=benchmark.multi_label, **options)
+    metric = benchmark.main_metric
+    return ZeroShotTask(pipe, labels, templates, multi_label=benchmark.multi_label, metric=metric, **options)
 
 
 def _probe(pipe: Any, items: Sequence[Item], benchmark: Benchmark, folder: str, options: dict[str, Any]) -> Task:
     labels = labels_of(items, benchmark, folder)  # also where they are not asked for: there have to be some
-    return LinearProbeTask(pipe, labels, multi_label=benchmark.multi_label, **options)
+    kind: Options = {"multi_label": benchmark.multi_label, "metric": benchmark.probe_metric}
+    return LinearProbeTask(pipe, labels, **kind, **options)
 
 
 def _fine_tune(pipe: Any, items: Sequence[Item], benchmark: Benchmark, folder: str, options: dict[str, Any]) -> Task:
     labels = labels_of(items, benchmark, folder)
-    return FineTuneTask(pipe, items, labels, multi_label=benchmark.multi_label, **options)
+    kind: Options = {"multi_label": benchmark.multi_label, "metric": benchmark.probe_metric}
+    return FineTuneTask(pipe, items, labels, **kind, **options)
 
 
 def _closed(pipe: Any, items: Sequence[Item], benchmark: Benchmark, folder: str, options: dict[str, Any]) -> Task:
-    return ClosedTask(pipe, labels_of(items, benchmark, folder), **options)
+    asked: Options = {"prompt": None, "answer": "{}"}  # other models than Pengi have a question of their own
+    if pipe.model_type == "afm_pengi":
+        template = data.load_templates("pengi")[benchmark.question]
+        asked = {"prompt": template["prompt"], "answer": _place_of_label(template["answer"])}
+    kind: Options = {
+        "multi_label": benchmark.multi_label,
+        "metric": benchmark.main_metric,
+        "template": benchmark.templates[0],
+    }
+    return ClosedTask(pipe, labels_of(items, benchmark, folder), **{**asked, **kind, **options})
+
+
+def _place_of_label(answer: str) -> str:
+    """The form of an answer of the templates' files, for one label at a time."""
+    return answer.replace("{labels}", "{}").replace("{label}", "{}")
 
 
 def _adaptation(pipe: Any, items: Sequence[Item], benchmark: Benchmark, folder: str, options: dict[str, Any]) -> Task:
-    return AdaptationTask(pipe, labels_of(items, benchmark, folder), **options)
+    given = options.pop("templates", None)
+    if given and len(given) > 1:
+        raise ValueError(f"There are {len(given)} templates; a vector starts from one.")
+    template = next(iter(given or benchmark.templates_2023), None)
+    wordless = template == "{}" and not given  # the bare keyword leaves a vector no place: the default's words do
+    clips = options.pop("clips", 1) or None  # 0: each clip by itself
+    metric = benchmark.main_metric if benchmark.multi_label else None
+    asked: Options = {"template": None if wordless else template, "clips": clips, "metric": metric}
+    return AdaptationTask(pipe, labels_of(items, benchmark, folder), items, **asked, **options)
 
 
 def _plain(kind: Callable[..., Task]) -> Callable[..., Task]:
@@ -79,6 +105,7 @@ ZERO_SHOT = "zero-shot-audio-classification"
 QUESTIONS = "audio-question-answering"
 USUAL = ("num_workers", "truncation")
 TRAINING = ("epochs", "learning_rate", "folder")
+WORDS = ("prompt", "scoring", "similarity_model")
 LABEL, ASKED = ("label|labels",), "question|prompt"
 RECIPES: dict[str, Recipe] = {
     "zero-shot": Recipe(CLAP, ZERO_SHOT, _zero_shot, (*USUAL, "templates"), needs=LABEL),
@@ -90,11 +117,13 @@ RECIPES: dict[str, Recipe] = {
     "multiple-choice": Recipe(SPEAKS, QUESTIONS, _plain(MultipleChoiceTask), needs=(ASKED, "answer"), clips=(1, 2)),
     "mmau": Recipe(SPEAKS, QUESTIONS, _plain(MmauTask), needs=("prompt", "choices"), clips=(1, 2)),
     "clotho-aqa": Recipe(SPEAKS, QUESTIONS, _plain(ClothoAqaTask), needs=("prompt", "answers")),
-    "closed": Recipe("pengi-tiny", "audio-text-generation", _closed, (*USUAL, "similarity_model"), needs=("label",)),
+    "closed": Recipe("pengi-tiny", "audio-text-generation", _closed, (*USUAL, *WORDS), needs=LABEL),
     "difference": Recipe("adiff-tiny", "audio-difference", _plain(DifferenceTask), needs=("answer",), clips=(2,)),
     "entailment": Recipe(CLAP, "audio-entailment", _plain(EntailmentTask), needs=("hypothesis", "label")),
     "quality": Recipe(CLAP, "audio-quality-assessment", _plain(RatedQualityTask), ("num_workers",), needs=("rating",)),
-    "adaptation": Recipe(CLAP, "test-time-adaptation", _adaptation, (), needs=("label",)),
+    "adaptation": Recipe(
+        CLAP, "test-time-adaptation", _adaptation, ("num_workers", "templates", "clips", "draws"), needs=LABEL
+    ),
 }
 
 
@@ -115,13 +144,18 @@ def items_for(
     items = usable(items, task, report)
     if task in ("linear-probe", "fine-tune"):
         training: list[Item] = []
-        if benchmark.train_split:
+        if benchmark.train_split and split in (None, benchmark.split):
             training, _, more = load_items(dataset, data_dir, task, benchmark.train_split, limit)
             said = tuple(f"of those to learn from, {reason}" for reason in lacking_clips(more))
             benchmark = replace(benchmark, partial=benchmark.partial + said)
             training = usable(training, task, more)
             report.join(more)
-        items = with_folds(items, training)
+        has_folds = any(item.truth.get("fold") is not None for item in items)
+        items = with_folds(items, training, benchmark.own_folds, benchmark.speaker)
+        if not has_folds and not training:
+            by = " by speaker" if benchmark.speaker else ""
+            note = f"{benchmark.own_folds} folds of our own{by}; which clip is in which of the papers' is not known"
+            benchmark = replace(benchmark, notes=(*benchmark.notes, note))
         items = by_fold(items) if task == "fine-tune" else items
     if task == "multiple-choice":
         items = lettered(items)
@@ -187,8 +221,8 @@ def build_task(
         data_dir (`str`): The dataset's folder.
         model (`str`, *optional*): A bundled model's name, a folder or a Hub id; the recipe's if not given.
         device (`str`, *optional*): As `"cuda"`; the best there is if not given.
-        options: `batch_size`, `num_workers`, `truncation`, `templates`, `similarity_model`, `epochs`, `learning_rate`,
-            `folder`; what is None, or not for this task, is left out.
+        options: `batch_size`, `num_workers`, `truncation`, `templates`, `prompt`, `scoring`, `similarity_model`,
+            `clips`, `draws`, `epochs`, `learning_rate`, `folder`; what is None, or not for this task, is left out.
 
     Raises:
         ValueError: for an unknown task, or a model that is not for it.
@@ -202,8 +236,7 @@ def build_task(
         raise ValueError(f"There is no task {name!r}; known are {', '.join(RECIPES)}.")
     recipe = RECIPES[name]
     check_model(recipe.pipeline, model or recipe.model)
-    known = (*recipe.takes, *(() if name == "adaptation" else ("batch_size",)))
-    given = {key: value for key, value in options.items() if value is not None and key in known}
+    given = {key: value for key, value in options.items() if value is not None and key in (*recipe.takes, "batch_size")}
     pipe = pipeline(recipe.pipeline, model=resolve_model(model or recipe.model), device=pick_device(device))
     if recipe.pipeline == ZERO_SHOT and logit_scale(pipe.model) is None:
         raise ValueError(f"{model} is a {type(pipe.model).__name__}; {name!r} needs embeddings of audio and of text.")

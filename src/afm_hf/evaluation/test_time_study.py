@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from transformers.utils import logging
 
-from ..adaptation.test_time.domain_vector import DomainVector
+from ..adaptation.test_time.domain_vector import DomainVector, starting_prompt
 from ..adaptation.test_time.optimization import AdaptationResult, AdaptationSettings
 from ..models.clap_afm.embedding_clap_afm import DEFAULT_TEMPLATE
 from ..models.common.results_afm import AfmResult, settings_of
@@ -33,25 +33,34 @@ class Task:
     Args:
         views (`list[torch.Tensor]` of shape `(views, dim)` each):
             From [`TestTimeAdaptationPipeline`]'s `encode`; the clip itself is the first.
-        truth (`list[str]`): The label of each clip.
+        truth (`list[str]` or `list[list[str]]`):
+            The label of each clip; or its labels, of which any is right (as of DCASE 2017).
         labels (`list[str]`, *optional*): The candidates; those that occur if not given.
+        template (`str`, *optional*): What zero-shot is asked with, and what a vector learned here starts from; the
+            settings' own if not given.
 
     Raises:
         ValueError: the numbers of clips and labels differ, or a label is no candidate.
     """
 
     views: Sequence[torch.Tensor]
-    truth: Sequence[str]
+    truth: Sequence[str | Sequence[str]]
     labels: Sequence[str] = field(default_factory=list)
+    template: str | None = None
 
     def __post_init__(self) -> None:
-        self.labels = list(self.labels) or sorted(set(self.truth))
+        known = {label for labels in self.truth for label in _several(labels)}
+        self.labels = list(self.labels) or sorted(known)
         if len(self.views) != len(self.truth) or len(self.truth) < 2:
             raise ValueError(
                 f"A task has {len(self.views)} clips and {len(self.truth)} labels; expected 2 or more, alike."
             )
-        if stray := sorted(set(self.truth) - set(self.labels)):
+        if stray := sorted(known - set(self.labels)):
             raise ValueError(f"The labels {stray} of clips are not among the {len(self.labels)} candidates.")
+
+    def embeddings(self) -> torch.Tensor:
+        """The clips as they are, `(clips, dim)`."""
+        return torch.stack([views[0] for views in self.views])
 
 
 @dataclass(kw_only=True)
@@ -143,7 +152,8 @@ def adapt_to_task(
         clips (`list[int]`): Which of its clips.
         settings (*optional*): Fields of [`AdaptationSettings`].
     """
-    return adapter.adapt_to([task.views[i] for i in clips], task.labels, settings)
+    start = starting_prompt(task.template) if task.template else {}
+    return adapter.adapt_to([task.views[i] for i in clips], task.labels, {**start, **settings})
 
 
 @torch.no_grad()
@@ -151,7 +161,7 @@ def hits(
     adapter: TestTimeAdaptationPipeline,
     task: Task,
     vector: DomainVector | None = None,
-    templates: Sequence[str] = (DEFAULT_TEMPLATE,),
+    templates: Sequence[str] | None = None,
 ) -> list[bool]:
     """
     Whether each clip's best label is the true one.
@@ -160,13 +170,20 @@ def hits(
         adapter ([`TestTimeAdaptationPipeline`]): The pipeline, for its model.
         task ([`Task`]): The clips.
         vector ([`DomainVector`], *optional*): A vector, with its own template.
-        templates (`Sequence[str]`, *optional*): Without a vector: sentences with `{}`; their mean embedding is taken.
+        templates (`Sequence[str]`, *optional*):
+            Without a vector: sentences with `{}`, whose mean embedding is taken; the task's own if not given.
     """
-    sentences = tuple(templates) if vector is None else (vector.template,)
+    own = tuple(templates or (task.template or DEFAULT_TEMPLATE,))
+    sentences = own if vector is None else (vector.template,)
     texts = adapter.label_embeddings(tuple(task.labels), sentences, vector)  # (labels, dim)
-    clips = torch.stack([views[0] for views in task.views]).to(texts.device)  # (clips, dim)
+    clips = task.embeddings().to(texts.device)  # (clips, dim)
     best = (clips @ texts.t()).argmax(dim=-1).tolist()
-    return [task.labels[i] == label for i, label in zip(best, task.truth, strict=True)]
+    return [task.labels[i] in _several(labels) for i, labels in zip(best, task.truth, strict=True)]
+
+
+def _several(labels: str | Sequence[str]) -> Sequence[str]:
+    """The labels of a clip that has one or more."""
+    return [labels] if isinstance(labels, str) else labels
 
 
 def bootstrap_interval(values: Sequence[float], seed: int = 0, level: float = 0.95) -> tuple[float, float, float]:

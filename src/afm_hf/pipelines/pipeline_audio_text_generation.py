@@ -55,7 +55,7 @@ class AudioTextGenerationPipeline(AfmPrefixLMPipeline):
         dataset or generator an iterator over them.
     """
 
-    forward_options = ("task", "candidate_labels", "method", "similarity_model", "hypothesis_template")
+    forward_options = ("task", "candidate_labels", "method", "similarity_model", "hypothesis_template", "return_text")
 
     def __init__(self, **kwargs: Any) -> None:
         # By name or identity; what was given is kept too, so that no other object takes its identity.
@@ -83,6 +83,7 @@ class AudioTextGenerationPipeline(AfmPrefixLMPipeline):
         method: str = "likelihood",
         similarity_model: Any = None,
         hypothesis_template: str = DEFAULT_TEMPLATE,
+        return_text: bool = False,
         **kwargs: Any,
     ) -> Any:
         """
@@ -102,18 +103,23 @@ class AudioTextGenerationPipeline(AfmPrefixLMPipeline):
                 model of the task `zero-shot-audio-classification` if not given.
             hypothesis_template (`str`, *optional*, defaults to `"This is a sound of {}."`):
                 The sentence into which that CLAP gets answer and labels.
+            return_text (`bool`, *optional*, defaults to `False`):
+                With `"similarity"`: a dictionary as of `"both"`, which has what was answered.
             kwargs (*optional*): As in a call.
 
         Returns:
             For each clip a list of `{"score", "label", ...}`, best first. Scores of `"likelihood"` add up to 1 (softmax
             of `"log_likelihood"`, which is there too), those of `"similarity"` are cosines. With `"both"` a dictionary
             `{"generated_text", "match", "likelihood": [...], "similarity": [...]}`; `"match"` is the label that stands
-            in the answer, if it is but one.
+            in the answer, if it is but one. With `return_text` the same without `"likelihood"`.
 
         Raises:
             ValueError: if there are no labels, or the method is not one of these.
         """
-        options = {"candidate_labels": candidate_labels, "method": method, "hypothesis_template": hypothesis_template}
+        options: dict[str, Any] = {"candidate_labels": candidate_labels, "method": method}
+        options["hypothesis_template"] = hypothesis_template
+        if return_text:
+            options["return_text"] = True
         if prompt is None:
             prompt = CLASS_PROMPTS.get(self.model_type)
         return self(audios, prompt=prompt, similarity_model=similarity_model, **options, **kwargs)
@@ -152,6 +158,7 @@ class AudioTextGenerationPipeline(AfmPrefixLMPipeline):
         method: str = "likelihood",
         similarity_model: Any = None,
         hypothesis_template: str = DEFAULT_TEMPLATE,
+        return_text: bool = False,
     ) -> dict[str, Any]:
         inputs = model_inputs["inputs"]
         if task == "describe":
@@ -164,7 +171,7 @@ class AudioTextGenerationPipeline(AfmPrefixLMPipeline):
         if candidate_labels is not None and method != "likelihood":
             answers = [text for text, *_ in texts]
             scores["similarity"] = self._similarity(answers, candidate_labels, similarity_model, hypothesis_template)
-        return {"texts": texts, "labels": candidate_labels, "scores": scores}
+        return {"texts": texts, "labels": candidate_labels, "scores": scores, "return_text": return_text}
 
     def _describe(self, inputs: dict[str, torch.Tensor], generate_kwargs: Mapping[str, Any] | None) -> list[list[str]]:
         """One text for each clip, joined of the answers to three prompts."""
@@ -216,11 +223,12 @@ class AudioTextGenerationPipeline(AfmPrefixLMPipeline):
             results["likelihood"] = [_by_likelihood(labels, row.tolist()) for row in scores["likelihood"]]
         if "similarity" in scores:
             results["similarity"] = [_ranked(labels, row.tolist()) for row in scores["similarity"]]
-        if len(results) == 1:
+        if len(results) == 1 and not (model_outputs.get("return_text") and "similarity" in results):
             return next(iter(results.values()))
+        ranked = [dict(zip(results, row, strict=True)) for row in zip(*results.values(), strict=True)]
         return [
-            {"generated_text": text, "match": _match(text, labels), "likelihood": likely, "similarity": similar}
-            for (text, *_), likely, similar in zip(model_outputs["texts"], *results.values(), strict=True)
+            {"generated_text": text, "match": _match(text, labels), **row}
+            for (text, *_), row in zip(model_outputs["texts"], ranked, strict=True)
         ]
 
 

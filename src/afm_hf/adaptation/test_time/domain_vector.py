@@ -184,4 +184,35 @@ def _bytes(tensor: torch.Tensor) -> bytes:
     return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
 
 
-__all__ = ["DomainVector", "as_domain_vector", "text_fingerprint"]
+def starting_prompt(template: str) -> dict[str, Any]:
+    """
+    The fields of [`AdaptationSettings`] whose zero steps are this sentence.
+
+    Args:
+        template (`str`): Words before or behind the label; the vector takes their place.
+
+    Raises:
+        ValueError: there are none, or on both sides, or a full stop alone.
+
+    Example:
+    ```python
+    >>> starting_prompt("this emotion is {}")
+    {'prompt': 'this emotion is', 'template': '{}', 'position': 'before'}
+    >>> starting_prompt("{} persons speaking")["position"]
+    'after'
+
+    ```
+    """
+    before, place, behind = template.partition("{}")
+    end = behind if behind in (".", "") else ""
+    words = {"before": before.strip(), "after": behind.removesuffix(end).strip()}
+    given = [position for position, text in words.items() if text]
+    if not place or len(given) != 1:
+        raise ValueError(
+            f"A vector takes the place of the words before or behind the label; the template {template!r} has to have "
+            "some on one side, as 'this emotion is {}'."
+        )
+    return {"prompt": words[given[0]], "template": f"{{}}{end}", "position": given[0]}
+
+
+__all__ = ["DomainVector", "as_domain_vector", "starting_prompt", "text_fingerprint"]

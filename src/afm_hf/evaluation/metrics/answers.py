@@ -192,7 +192,7 @@ def choice_scores(predictions: Sequence[str], answers: Sequence[str], options: s
     if None in right:
         raise ValueError(f"The answer {answers[right.index(None)]!r} does not begin with one of the letters {options}.")
     chosen = [option_letter(text, options) for text in predictions]
-    published = [_published_option(text, options) for text in predictions]
+    published = [published_option(text, options) for text in predictions]
     return _answer_scores(
         {
             "letter": [choice == letter for choice, letter in zip(chosen, right, strict=True)],
@@ -222,7 +222,7 @@ def entailment_scores(
     predictions, relations = _checked(predictions, relations)
     letters = "".join(options)
     chosen = [option_letter(text, letters) for text in predictions]
-    published = [_published_option(text, letters) for text in predictions]
+    published = [published_option(text, letters) for text in predictions]
     classes = [name for name in options.values() if name in {"entailment", "neutral", "contradiction"}]
     return EntailmentScores(
         strict=classification_scores(relations, [options[letter] if letter else None for letter in chosen], classes),
@@ -233,7 +233,8 @@ def entailment_scores(
     )
 
 
-def _published_option(text: str, options: str) -> str:
+def published_option(text: str, options: str) -> str:
+    """The option that Mellow's scoring reads: the letter before the first `)`, and `a` where that is no option."""
     letter = published_letter(text)
     return letter if len(letter) == 1 and letter in options else "a"
 
@@ -270,5 +271,6 @@ __all__ = [
     "open_scores",
     "option_letter",
     "published_letter",
+    "published_option",
     "yes_or_no",
 ]

@@ -110,8 +110,9 @@ class PaperDifference:
         figure = self.figure
         data = " ".join(part for part in (figure.dataset, figure.subset, figure.split) if part)
         mark = " %" if figure.unit == "percent" else ""
+        system = ", ".join(filter(None, (figure.system, figure.variant)))
         return (
-            f"{data}, {figure.metric}: reported {figure.printed} ({figure.system}), "
+            f"{data}, {figure.metric}: reported {figure.printed} ({system}), "
             f"measured {self.measured:.4g}{mark}, difference {self.difference:+.4g}{mark}"
         )
 

@@ -5,7 +5,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from ..paper.reported import partial_in_words, reported
+from ..paper.reported import notes_in_words, partial_in_words, reported
+from ..provenance import provenance
 from ..runner import RESULT, EvaluationResult
 from .blocks import Block, Code, Fold, Heading, Plot, Table, Text
 from .plots import Bar, bars, curve, heatmap
@@ -17,7 +18,9 @@ def section(result: EvaluationResult, number: int) -> list[Block]:
     """All of one result."""
     details = result.details
     blocks: list[Block] = [Heading(f"{result.task}" + (f" on {result.dataset}" if result.dataset else ""))]
-    blocks.append(Text(f"Model {model_name(result)}; {many(result.count, 'item')}."))
+    about = provenance(result)
+    blocks.append(Text(f"{about[0].upper()}{about[1:]}; {many(result.count, 'item')}."))
+    blocks += [Text(f"{words[0].upper()}{words[1:]}.") for words in notes_in_words(result)]
     if result.partial:
         blocks.append(Text(partial_in_words(result)))
     if details.get("note"):
@@ -147,7 +150,8 @@ def baselines_of(result: EvaluationResult) -> dict[str, dict[str, float]]:
 def paper_text(result: EvaluationResult, metric: str) -> str:
     """What the papers report for a metric."""
     found = reported(result).get(metric, [])
-    return "; ".join(f"{each.figure.system}: {each.figure.printed}" for each in found)
+    rows = [each.figure for each in found]
+    return "; ".join(f"{', '.join(filter(None, (row.system, row.variant)))}: {row.printed}" for row in rows)
 
 
 def ends(result: EvaluationResult, metric: str) -> tuple[float, float] | None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...models.clap_afm.embedding_clap_afm import DEFAULT_TEMPLATE
-from ..datasets import CLAP_2022
+from ..benchmark import CLAP_2022
 from ..task import Item, Record, Task
 from ..tasks.adaptation import AdaptationTask
 from ..tasks.answers import QuestionTask

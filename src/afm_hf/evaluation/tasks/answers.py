@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...models.common.results_afm import settings_of
-from ...models.prefix_lm.prompts_afm import TIERS
+from ...models.prefix_lm.prompts_afm import CAPTION_PROMPTS, TIERS
 from ...pipelines.pipeline_afm_prefix_lm import AfmPrefixLMPipeline
 from ...pipelines.pipeline_audio_inputs import Inputs
 from ..bootstrap import Sums
@@ -61,6 +61,13 @@ class CaptionTask(AnswerTask):
     main_metric = "spider"
     _last: tuple[tuple[list[str], list[Sequence[str]], CaptionScores], ...] = ()  # of the parts, such as tiers
 
+    @property
+    def asked(self) -> list[str]:
+        """The prompt that was given, or the one that the model was trained with."""
+        own = CAPTION_PROMPTS.get(str(getattr(self.pipe, "model_type", "")))
+        prompt = self.options.get("prompt", own)
+        return [] if prompt is None else [prompt]
+
     def score(self, records: Sequence[Record]) -> dict[str, float]:
         """BLEU, ROUGE-L, CIDEr-D; METEOR, SPICE and SPIDEr where there is Java."""
         return dict(self._scored(records).scores)
@@ -112,6 +119,7 @@ class DifferenceTask(CaptionTask):
     """
 
     name = "difference"
+    asked: list[str] = []  # every item asks for its own tier
 
     def row(self, item: Item) -> dict[str, Any]:
         """Both clips, and the item's prompt."""

@@ -10,6 +10,7 @@ from ...models.common.results_afm import settings_of
 from ...pipelines.pipeline_audio_entailment import AudioEntailmentPipeline
 from ...pipelines.pipeline_audio_inputs import Inputs
 from ..metrics.accuracy import ClassificationScores, classification_scores
+from ..metrics.answers import ENTAILMENT_OPTIONS, published_option
 from ..task import SHOWN, Failure, Item, Record, Task
 
 WORD_FOLDS = 5
@@ -62,12 +63,27 @@ class EntailmentTask(Task):
             "macro precision": found.macro_precision,
             "macro recall": found.macro_recall,
         }
-        return {"accuracy": found.accuracy, **macro, "unparsed": found.outside / found.count}
+        own = {f"{name}, published": float(np.mean(values)) for name, values in self._published(records).items()}
+        return {"accuracy": found.accuracy, **macro, **own, "unparsed": found.outside / found.count}
 
     def per_record(self, records: Sequence[Record]) -> dict[str, Any]:
         """Whether each is right."""
         right = [record.prediction["label"] == record.item.truth["label"] for record in records]
-        return {"accuracy": right, "unparsed": [record.prediction["label"] is None for record in records]}
+        own = {f"{name}, published": values for name, values in self._published(records).items()}
+        unparsed = [record.prediction["label"] is None for record in records]
+        return {"accuracy": right, **own, "unparsed": unparsed}
+
+    def _published(self, records: Sequence[Record]) -> dict[str, list[bool]]:
+        """Of Mellow, by the rule of its code: what stands before the first `)`, and `a`, entailment, for anything else.
+
+        Nothing of other models, or where other options were asked for.
+        """
+        kind = getattr(getattr(self.pipe.model, "config", None), "model_type", "")
+        answers = [str(record.prediction["answer"]) for record in records if "answer" in record.prediction]
+        if kind != "afm_mellow" or "options" in self.options or len(answers) < len(records):
+            return {}
+        said = [ENTAILMENT_OPTIONS[published_option(answer, "".join(ENTAILMENT_OPTIONS))] for answer in answers]
+        return {"accuracy": [a == r.item.truth["label"] for a, r in zip(said, records, strict=True)]}
 
     def details(self, records: Sequence[Record]) -> dict[str, Any]:
         """Confusion matrix, figures of each relation, some answers, and what can be reached without listening."""

@@ -11,6 +11,8 @@ from ..metrics.mmau import GROUPS, RULES, mmau_scores
 from ..task import SHOWN, Item, Record
 from .answers import AnswerTask
 
+MMAU_TASKS = ("sound", "music", "speech")
+
 
 class SaidTask(AnswerTask):
     """Base: a question is put to the model, and what it says is judged as text."""
@@ -98,7 +100,18 @@ class MmauTask(AnswerTask):
         official, without_letter, letter = (found.correct[rule] for rule in RULES)
         likeliest = [record.prediction["likeliest"] == record.item.truth["answer"] for record in records]
         rules = {"accuracy": official, "string without letter": without_letter, "letter": letter}
-        return {**rules, "likelihood": likeliest}
+        return {**rules, **self._by_task(records, rules), "likelihood": likeliest}
+
+    @staticmethod
+    def _by_task(records: Sequence[Record], rules: Mapping[str, Any]) -> dict[str, Any]:
+        """The official rule and the letter of questions about sounds, music and speech, where there are any."""
+        tasks = np.array([record.item.truth.get("task") for record in records])
+        return {
+            task + ("" if rule == "accuracy" else ", letter"): np.asarray(rules[rule])[tasks == task]
+            for task in MMAU_TASKS
+            for rule in ("accuracy", "letter")
+            if (tasks == task).any()
+        }
 
     def details(self, records: Sequence[Record]) -> dict[str, Any]:
         """The version of the questions, figures by kind of question, and some answers."""

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -11,8 +11,11 @@ from ...models.clap_afm.embedding_clap_afm import DEFAULT_TEMPLATE, embed_audio
 from ...models.common.results_afm import settings_of
 from ...pipelines.audio_files import in_batches, read_batches
 from ...pipelines.pipeline_zero_shot_audio_classification import ZeroShotAudioClassificationPipeline
-from ..metrics.accuracy import classification_scores, tagging_scores
+from ..metrics.accuracy import classification_scores
 from ..task import SHOWN, Failure, Item, Record, Task
+from .tagging import f1_figures, f1_sums, likeliest, mean_average_precision, present_labels
+
+T = TypeVar("T")
 
 
 class ZeroShotTask(Task):
@@ -24,6 +27,7 @@ class ZeroShotTask(Task):
         labels (`list[str]`): All labels, in the order of the figures.
         templates (`list[str]`, *optional*): Sentences with `{}`; of several the mean embedding is taken.
         multi_label (`bool`): Whether the truth of an item is `labels`, a list, and not `label`.
+        metric (`str`, *optional*): The one that the papers give: `"accuracy"`, `"mAP"` or `"F1"`.
         truncation (`str`, *optional*): What of a long clip is heard; the model's own setting if not given.
         batch_size, num_workers (`int`): Clips per forward pass; processes that decode.
 
@@ -40,6 +44,7 @@ class ZeroShotTask(Task):
         templates: Sequence[str] = (DEFAULT_TEMPLATE,),
         *,
         multi_label: bool = False,
+        metric: str | None = None,
         truncation: str | None = None,
         batch_size: int = 16,
         num_workers: int = 0,
@@ -49,7 +54,7 @@ class ZeroShotTask(Task):
         self.pipe, self.labels, self.templates = pipe, list(labels), list(templates)
         self.multi_label, self.truncation = multi_label, truncation
         self.batch_size, self.num_workers = batch_size, num_workers
-        self.main_metric = "mAP" if multi_label else "accuracy"
+        self.main_metric = metric or ("mAP" if multi_label else "accuracy")
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -63,6 +68,11 @@ class ZeroShotTask(Task):
             multi_label=self.multi_label,
         )
 
+    @property
+    def asked(self) -> list[str]:
+        """The templates."""
+        return self.templates
+
     def predict(self, items: Sequence[Item]) -> Iterator[Mapping[str, Any] | Failure]:
         """`{"scores": [cosine of each label]}`."""
         texts = self.pipe.label_embeddings(tuple(self.labels), tuple(self.templates))  # (labels, dim)
@@ -75,25 +85,33 @@ class ZeroShotTask(Task):
             yield outcome if isinstance(outcome, Failure) else {"scores": outcome}
 
     def score(self, records: Sequence[Record]) -> dict[str, float]:
-        """Accuracy and macro figures; mean average precision for several labels of a clip."""
+        """Accuracy and macro figures; mean average precision (and F1) where the papers have these."""
+        figures: dict[str, float] = {}
+        if self.multi_label or self.main_metric == "mAP":
+            present = present_labels(records, self.labels)
+            figures["mAP"] = mean_average_precision(present, self._scores(records))
+            if self.main_metric == "F1":
+                figures = {**f1_figures(present, likeliest(self._scores(records))), **figures}
         if self.multi_label:
-            present = np.array([[label in record.item.truth["labels"] for label in self.labels] for record in records])
-            return {"mAP": tagging_scores(present, self._scores(records)).mean_average_precision}
+            return figures
         truth, said = self._labels(records)
-        figures = classification_scores(truth, said, self.labels)
+        found = classification_scores(truth, said, self.labels)
         return {
-            "accuracy": figures.accuracy,
-            "macro precision": figures.macro_precision,
-            "macro recall": figures.macro_recall,
-            "macro F1": figures.macro_f1,
+            **figures,
+            "accuracy": found.accuracy,
+            "macro precision": found.macro_precision,
+            "macro recall": found.macro_recall,
+            "macro F1": found.macro_f1,
         }
 
     def per_record(self, records: Sequence[Record]) -> dict[str, Any]:
-        """Whether the likeliest label is right.
+        """Whether the likeliest label is right; the counts of F1.
 
         Macro figures get no interval: a draw in which a label does not occur has another number of labels. Nor does
         mAP, which would take hours.
         """
+        if self.main_metric == "F1":
+            return {"F1": f1_sums(present_labels(records, self.labels), likeliest(self._scores(records)))}
         if self.multi_label:
             return {}
         return {"accuracy": [a == b for a, b in zip(*self._labels(records), strict=True)]}
@@ -128,15 +146,15 @@ def read_items(
     truncation: str | None,
     batch_size: int,
     num_workers: int,
-    compute: Callable[[Mapping[str, torch.Tensor]], list[list[float]]],
-) -> Iterator[tuple[Item, list[float] | Failure]]:
+    compute: Callable[[Mapping[str, torch.Tensor]], list[list[T]]],
+) -> Iterator[tuple[Item, list[T] | Failure]]:
     """Decode clips in batches and give what `compute` makes of each, or why a clip could not be used, in order."""
     batches = in_batches([os.path.abspath(item.audio) for item in items], batch_size)
     left = iter(items)
     for paths, batch in zip(
         batches, read_batches(pipe.feature_extractor, batches, truncation, num_workers), strict=True
     ):
-        made: dict[str, list[float]] = {}
+        made: dict[str, list[T]] = {}
         if batch.features is not None:
             with torch.inference_mode():
                 inputs = {name: value.to(pipe.model.device) for name, value in batch.features.items()}

@@ -1,0 +1,1 @@
+"""Commands that repeat experiments of the papers over several data sets or models."""
