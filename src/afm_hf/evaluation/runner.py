@@ -161,7 +161,7 @@ def score(
         details=task.details(records),
         partial=[*partial, *lacking_predictions(len(records), len(failures))],
         main_metric=task.main_metric,
-        asked=task.asked,
+        asked=task.prompts,
         settings={**task.settings, "bootstrap_draws": draws, "seed": seed},
     )
 

@@ -59,7 +59,7 @@ class Task(ABC):
         """All that a prediction depends on, beside the items: model, prompts, windows policy, ... (for JSON)."""
 
     @property
-    def asked(self) -> list[str]:
+    def prompts(self) -> list[str]:
         """The words that the model is asked with, where they are the same for all items."""
         return []
 

@@ -85,7 +85,7 @@ class AdaptationTask(Task):
         return settings_of(self.pipe.model, labels=self.labels, steps=list(self.steps), **drawn, **self.adaptation)
 
     @property
-    def asked(self) -> list[str]:
+    def prompts(self) -> list[str]:
         """The sentence that vectors start from, with a place for the label."""
         start = AdaptationSettings(**self.adaptation)
         return [start.template.format(_prompted(start.prompt, start.position))]
@@ -116,7 +116,7 @@ class AdaptationTask(Task):
         """The same, with vectors that were learned before from other clips (or this one among them)."""
         learned = self._vectors()
         last = learned[0][self.steps[-1]]
-        before = self.pipe.label_embeddings(tuple(self.labels), tuple(self.asked), None)  # (labels, dim)
+        before = self.pipe.label_embeddings(tuple(self.labels), tuple(self.prompts), None)  # (labels, dim)
         after = {
             steps: [
                 self.pipe.label_embeddings(tuple(self.labels), (each[steps].vector.template,), each[steps].vector)

@@ -62,7 +62,7 @@ class CaptionTask(AnswerTask):
     _last: tuple[tuple[list[str], list[Sequence[str]], CaptionScores], ...] = ()  # of the parts, such as tiers
 
     @property
-    def asked(self) -> list[str]:
+    def prompts(self) -> list[str]:
         """The prompt that was given, or the one that the model was trained with."""
         own = CAPTION_PROMPTS.get(str(getattr(self.pipe, "model_type", "")))
         prompt = self.options.get("prompt", own)
@@ -119,7 +119,7 @@ class DifferenceTask(CaptionTask):
     """
 
     name = "difference"
-    asked: list[str] = []  # every item asks for its own tier
+    prompts: list[str] = []  # every item asks for its own tier
 
     def row(self, item: Item) -> dict[str, Any]:
         """Both clips, and the item's prompt."""

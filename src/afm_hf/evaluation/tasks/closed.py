@@ -89,7 +89,7 @@ class ClosedTask(Task):
         return settings_of(self.pipe.model, labels=self.labels, **asked, **matched, **self.options)
 
     @property
-    def asked(self) -> list[str]:
+    def prompts(self) -> list[str]:
         """The prompt, and the form of the answer where it is more than the label."""
         form = "" if self.answer == "{}" else f" {self.answer}"
         return [] if self.prompt is None else [self.prompt + form]

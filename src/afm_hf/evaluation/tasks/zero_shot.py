@@ -69,7 +69,7 @@ class ZeroShotTask(Task):
         )
 
     @property
-    def asked(self) -> list[str]:
+    def prompts(self) -> list[str]:
         """The templates."""
         return self.templates
 
