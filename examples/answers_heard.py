@@ -74,7 +74,7 @@ class Heard:
                 torch.nn.init.xavier_uniform_(layer.weight)
             model.audio_projection = fresh
             train = [i for i in self.train if self.folds[i] != fold]
-            lesson = Lesson(self.rows, train, self.labels, self.names, self.embeddings, likely)
+            lesson = Lesson(self.rows, train, [], self.labels, self.names, self.embeddings, likely)
             fit(args, model, tokenizer, lesson, trains_text=False)
             heads.append(model.audio_projection.eval())
         return heads

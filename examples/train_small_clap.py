@@ -30,7 +30,7 @@ from small_clap_features import feature_extractor, load_ears, load_heard, prepar
 from tiny_clap_data import find_copies, read_rows
 from tiny_clap_text import distil
 from torch.nn import functional as F
-from train_tiny_clap import TEMPLATE, TextBank, contrastive, report, split_rows
+from train_tiny_clap import TEMPLATE, TextBank, report, split_rows
 from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
 
 from afm_hf import (
@@ -116,7 +116,8 @@ class Lesson:
 
     Args:
         rows (`list[dict]`): All training rows.
-        train (`list[int]`): Those that are learned from.
+        train (`list[int]`): Those whose labels are learned.
+        unlabelled (`list[int]`): Those of which only what YAMNet says is learned.
         labels (`list[int]`): Index of each row's label in `bank`.
         bank (`list[str]`): The labels.
         heard (`torch.Tensor`): Standardised embeddings of the ears, `(rows, variants, 1536)`.
@@ -125,10 +126,47 @@ class Lesson:
 
     rows: list[dict]
     train: list[int]
+    unlabelled: list[int]
     labels: list[int]
     bank: list[str]
     heard: torch.Tensor
     likely: torch.Tensor
+
+
+def mixed(lesson: Lesson, draws: Draws, args: argparse.Namespace) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """A batch of what was heard, its labels `(batch, labels)` and YAMNet's probabilities; two by two mixed (mixup)."""
+    clips, variants, index = draws(args.batch)
+    target = F.one_hot(index, len(lesson.bank)).float()
+    if lesson.unlabelled:  # further clips, without labels
+        more = draws.rng.choice(lesson.unlabelled, args.batch // 6)
+        clips = np.concatenate([clips, more])
+        variants = np.concatenate([variants, draws.rng.integers(0, draws.variants, len(more))])
+        target = F.pad(target, (0, 0, 0, len(more)))
+    heard, likely = lesson.heard[clips, variants], lesson.likely[clips, variants]
+    if not args.mix:
+        return heard, target, likely
+    shares = torch.from_numpy(draws.rng.beta(args.mix, args.mix, len(clips))).float()[:, None]
+    shares, partners = torch.maximum(shares, 1 - shares), torch.randperm(len(clips))
+    return tuple(shares * each + (1 - shares) * each[partners] for each in (heard, target, likely))
+
+
+def contrastive(audio: torch.Tensor, text: torch.Tensor, target: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    """Audio against all labels (smoothed), plus half of: each label in the batch against the clips that have it.
+
+    Args:
+        audio (`torch.Tensor`): Of length 1, `(batch, dim)`.
+        text (`torch.Tensor`): Of length 1, `(labels, dim)`.
+        target (`torch.Tensor`): Shares of the labels in each clip, `(batch, labels)`; 0 for clips without label.
+        scale (`torch.Tensor`): Of the cosines.
+    """
+    logits = scale * audio @ text.T  # (batch, labels)
+    weight = target.sum(1)
+    smooth = 0.9 * target + 0.1 * weight[:, None] / target.shape[1]
+    to_text = -(smooth * F.log_softmax(logits, dim=1)).sum() / weight.sum()
+    present = target.amax(0) > 0.5
+    positive = target.T[present]
+    to_audio = -(positive * F.log_softmax(logits.T[present], dim=1)).sum(1) / positive.sum(1)
+    return to_text + 0.5 * to_audio.mean()
 
 
 def fit(
@@ -154,17 +192,14 @@ def fit(
     print(f"{len(lesson.train)} clips, {len(lesson.bank)} labels", flush=True)
     for step in range(1, args.steps + 1):
         model.audio_projection.train()
-        clips, variants, target = draws(args.batch)
-        x = lesson.heard[clips, variants]
+        x, target, likely = mixed(lesson, draws, args)
         audio = F.normalize(model.audio_projection(x + args.noise * torch.randn_like(x)), dim=-1)
         text, moved = texts.draw(model)
         names, moved_names = classes.draw(model)
         scale = model.logit_scale.clamp(max=math.log(50)).exp()
         loss = contrastive(audio, text, target, scale)
         losses.append(loss.item())
-        taught = F.kl_div(
-            F.log_softmax(scale * audio @ names.T, dim=-1), lesson.likely[clips, variants], reduction="batchmean"
-        )
+        taught = F.kl_div(F.log_softmax(scale * audio @ names.T, dim=-1), likely, reduction="batchmean")
         loss = loss + args.taught * taught + 2 * (moved + moved_names)
         optimizer.zero_grad()
         loss.backward()
@@ -186,6 +221,7 @@ def train_head(args: argparse.Namespace) -> None:
     torch.manual_seed(args.seed)
     rows, heard, scores, test_rows, test = load_heard(args.work)
     train, held = split_rows(args, rows)
+    unlabelled = [i for i, row in enumerate(rows) if row["label"] in args.unseen and not row["copy"]]
     bank = sorted({rows[i]["label"] for i in train})
     labels = [bank.index(row["label"]) if row["label"] in bank else -1 for row in rows]
     if args.shuffle_labels:
@@ -199,7 +235,7 @@ def train_head(args: argparse.Namespace) -> None:
     heard, test = (heard - ears.mean) / ears.std, (test - ears.mean) / ears.std
     likely = scores / scores.sum(-1, keepdim=True).clamp(min=1e-6)  # (clips, variants, 521)
     print(f"{model.num_parameters() / 1e6:.2f} M parameters")
-    fit(args, model, tokenizer, Lesson(rows, train, labels, bank, heard, likely))
+    fit(args, model, tokenizer, Lesson(rows, train, unlabelled, labels, bank, heard, likely))
     if held:
         held_rows = [rows[i] for i in held]
         report("validation", matrix_of(model, tokenizer, heard[held, 0], bank), held_rows, bank)
@@ -243,7 +279,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--stage", choices=STAGES, action="append", help="default: all stages")
     made.add_argument("--validation", action="store_true", help="hold out packages of the training side")
     made.add_argument("--shuffle-labels", action="store_true", help="control: labels dealt out at random")
-    made.add_argument("--unseen", default="", help="labels, separated by commas, to leave out of training")
+    made.add_argument("--unseen", default="", help="labels, separated by commas, that training is not told")
     made.add_argument("--seed", type=int, default=0)
     made.add_argument("--variants", type=int, default=4, help="of each training clip; the first is the clip as it is")
     made.add_argument("--jobs", type=int, default=1, help="processes that hear, each with one variant at a time")
@@ -262,6 +298,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--dropout", type=float, default=0.4, help="in the head")
     made.add_argument("--noise", type=float, default=0.1, help="on what the ears heard, in standard deviations")
     made.add_argument("--taught", type=float, default=1.0, help="weight of what YAMNet's probabilities teach")
+    made.add_argument("--mix", type=float, default=0.4, help="of mixup: a of Beta(a, a); 0 for none")
     made.add_argument("--weight-decay", type=float, default=0.05)
     made.add_argument("--average", type=float, default=0.99, help="decay of the weight average")
     return made
