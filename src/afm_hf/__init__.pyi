@@ -79,6 +79,7 @@ from .pipelines.pipeline_test_time_adaptation import TestTimeAdaptationPipeline 
 from .pipelines.pipeline_zero_shot_audio_classification import (
     ZeroShotAudioClassificationPipeline as ZeroShotAudioClassificationPipeline,
 )
+from .pipelines.timeline_events import find_events as find_events
 from .retrieval.embedding import embed_files as embed_files
 from .retrieval.index import AudioIndex as AudioIndex
 

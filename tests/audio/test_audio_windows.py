@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from afm_hf.audio.audio_windows import cut_windows, heard_share
+from afm_hf.audio.audio_windows import cut_windows, every_window, heard_share
 
 RATE = 10  # so that the shortest clip, 0.1 s, is one sample
 
@@ -79,3 +79,15 @@ def test_the_share_that_is_heard_goes_by_time():
     windows[1, :250] = 0.1 * (-1.0) ** np.arange(250)
     windows[2, 500] = 1.0
     np.testing.assert_allclose(heard_share(windows, 1_000), [1, 0.25, 0.01])
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(1, 90), st.integers(1, 9), st.integers(1, 9), st.integers(1, 50))
+def test_every_window_knows_where_it_begins(size, length, hop, block):
+    hop = min(hop, length)
+    clip = np.arange(size, dtype=np.float32)
+    got = list(every_window((clip[start : start + block] for start in range(0, size, block)), length, hop))
+    surplus = max(0, size - length)
+    assert [start for start, _ in got] == [*range(0, surplus, hop), surplus]
+    for start, window in got:
+        assert window.tolist() == clip[start : start + length].tolist()

@@ -47,14 +47,27 @@ def bad_clips(tmp_path):
 
 
 def test_the_fitting_label_of_an_example_comes_first(models, clips):
-    scores, picture = classify_clip(models, clips["cow mooing"], LABELS)
+    scores, over_time, picture = classify_clip(models, clips["cow mooing"], LABELS)
+    assert over_time is None  # a clip of a single step
     assert next(iter(scores)) == "cow mooing" and sum(scores.values()) == pytest.approx(1)
     assert [axis.get_ylabel() for axis in picture.axes[:2]] == ["amplitude", "frequency (Hz)"]
     assert picture.axes[1].get_xlabel() == "time (s)"
 
 
+def test_a_longer_clip_has_a_picture_of_its_scores_over_time(models, clips, tmp_path):
+    rain, cow = (soundfile.read(clips[name], dtype="float32")[0] for name in ("rain", "cow mooing"))
+    samples = np.concatenate([rain, np.zeros(4 * RATE, np.float32), np.tile(cow, 3)])
+    soundfile.write(tmp_path / "both.wav", samples, RATE)
+    _, picture, _ = classify_clip(models, str(tmp_path / "both.wav"), LABELS)
+    axis = picture.axes[0]
+    assert axis.get_xlim() == pytest.approx((0, len(samples) / RATE), abs=0.01)
+    assert {label.get_text() for label in axis.get_yticklabels()} == set(LABELS.split(", "))
+    shown = axis.collections[0].get_array()
+    assert shown.mask.any() and not shown.mask.all()  # nothing is drawn where nothing is heard
+
+
 def test_labels_scored_by_themselves_need_not_sum_to_one(models, clips):
-    scores, _ = classify_clip(models, clips["rain"], LABELS, "a {}\na sound of {}", "its middle", True)
+    scores, *_ = classify_clip(models, clips["rain"], LABELS, "a {}\na sound of {}", "its middle", True)
     assert all(0 <= score <= 1 for score in scores.values())
     assert scores != classify_clip(models, clips["rain"], LABELS)[0]
 

@@ -67,7 +67,7 @@ def test_resampled_and_tiled_samples_are_the_official_ones(converted):
     _, _, extractor, record, arrays = converted
     for name in record["audio_names"]:
         samples = torch.as_tensor(official_clip(extractor, record["audio_preprocess"][name], name))
-        samples = extractor._fill(samples, extractor.clip_samples(extractor.max_length_s), "repeat")
+        samples = extractor.fill(samples, extractor.clip_samples(extractor.max_length_s), "repeat")
         assert np.abs(samples[::2503].numpy() - arrays[f"pre_{name}_every2503"]).max() < 2e-6
 
 

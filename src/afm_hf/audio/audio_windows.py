@@ -54,6 +54,32 @@ def cut_windows(
         yield _padded(last, min(seen, round(_SHORTEST_S * rate)))
 
 
+def every_window(blocks: Iterable[Waveform], length: int, hop: int) -> Iterator[tuple[int, Waveform]]:
+    """
+    All windows of a clip, also silent ones, and at which of its samples each begins.
+
+    A window begins every `hop` samples, and the last one ends with the clip. A clip that is shorter than a window is
+    given as it is. No more is held in memory than a window and a block.
+
+    Args:
+        blocks: The samples of the clip, in parts of any length.
+        length, hop: Samples of a window, and from the beginning of one to that of the next; `hop` is at most `length`.
+    """
+    held = np.empty(0, np.float32)  # from the beginning of the last window on
+    begin, ahead = 0, 0  # where in the clip that is, and how far behind it the next window begins
+    for block in blocks:
+        held = np.concatenate([held, block])
+        at = ahead
+        while at + length <= len(held):
+            yield begin + at, held[at : at + length]
+            at += hop
+        if at > ahead:  # the last window stays, for the end of the clip may need it
+            held, begin, ahead = held[at - hop :], begin + at - hop, hop
+    if not ahead or len(held) > length:
+        tail = held[-length:]
+        yield begin + len(held) - len(tail), tail
+
+
 def heard_share(windows: npt.NDArray[np.float32], rate: int, silence: float = SILENCE) -> npt.NDArray[np.float32]:
     """What part of each window, by time, something is heard in: `(windows, samples)` -> `(windows,)`, 0 to 1."""
     count, length = windows.shape
@@ -77,4 +103,4 @@ def _padded(samples: Waveform, least: int) -> Waveform:
     return np.pad(samples, (0, max(0, least - len(samples))))
 
 
-__all__ = ["SILENCE", "cut_windows", "heard_share"]
+__all__ = ["SILENCE", "cut_windows", "every_window", "heard_share"]

@@ -21,6 +21,17 @@ from .common import (
 )
 from .kept import KeptOption, OverwriteOption, interrupted, kept_results
 from .ranked import read_labels, write_ranked
+from .timeline import (
+    EventsOption,
+    HopOption,
+    PictureOption,
+    TimelineOption,
+    as_row,
+    picture_files,
+    wish_of,
+    with_pictures,
+    write_timelines,
+)
 
 if TYPE_CHECKING:
     from ..pipelines.audio_files import FeatureBatch
@@ -42,6 +53,10 @@ def classify(
     multi_label: Annotated[bool, typer.Option("--multi-label", help="Score each label by itself.")] = False,
     top_k: Annotated[int, typer.Option(min=0, help="Labels shown per file; 0 for all.")] = 3,
     truncation: TruncationOption = None,
+    timeline: TimelineOption = False,
+    hop: HopOption = None,
+    events: EventsOption = None,
+    picture: PictureOption = None,
     batch_size: BatchOption = 8,
     device: DeviceOption = None,
     dtype: Annotated[Dtype | None, typer.Option(help="Number format.", show_default="the checkpoint's")] = None,
@@ -54,14 +69,20 @@ def classify(
 
     Files that cannot be used are named on stderr and skipped; the exit code is then 1. With --output the same command
     goes on where it was stopped; without it nothing is kept.
+
+    --timeline says when: a row for each step in time, in seconds of the file, with its best labels. Each is judged by
+    what is heard around it; where nothing is heard (-80 dB) there is no row. --events and --picture ask for it, too.
     """
     with errors_for_users(interrupted(output)):
         from ..models.clap_afm.embedding_clap_afm import as_labels
+        from ..models.clap_afm.timeline_clap_afm import plan_timeline
         from ..pipelines.audio_files import find_audio, in_batches, read_batches
 
         kept = kept_results(output, overwrite, output_format)
+        wish = wish_of(timeline, hop, events, picture, top_k or None)
         options: dict[str, Any] = {"candidate_labels": as_labels(read_labels(labels, labels_file))}
-        options.update(multi_label=multi_label, top_k=top_k or None)
+        # Events and pictures are of all labels; what is shown of the others is cut when it is written.
+        options.update(multi_label=multi_label, top_k=None if wish else top_k or None)
         if template:
             options["hypothesis_template"] = template
         if domain_vector is not None:
@@ -69,28 +90,34 @@ def classify(
         paths = find_audio(files)
         if not paths:
             raise ValueError("There are no audio files in the folders given.")
+        drawn = picture_files(wish, paths) if wish else {}
         pipe = _load_pipeline(model, device, dtype.value if dtype else None, options)
+        plan = plan_timeline(pipe.model, pipe.feature_extractor, wish.hop_s) if wish else None
         failed = 0
         how = truncation.value if truncation else None
 
-        def results(paths: list[str]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+        def results(paths: list[str]) -> Iterator[tuple[str, Any]]:
             nonlocal failed
             batches = in_batches(paths, batch_size)
-            for batch in read_batches(pipe.feature_extractor, batches, how, num_workers, True):
+            for batch in read_batches(pipe.feature_extractor, batches, how, num_workers, True, plan):
                 for path, reason in batch.failures.items():
                     failed += 1
                     typer.echo(f"skipped {short_path(path)}: {reason}", err=True)
                 yield from _classify_batch(pipe, batch)
 
-        if kept is None:
+        if kept is None and wish:
+            write_timelines(with_pictures(results(paths), drawn), output_format, wish)
+        elif kept is None:
             write_ranked(results(paths), output_format, "file", "label")
         else:
             from ..evaluation.digests import weights_digest
 
-            kept.claim({**options, "truncation": how, "weights of the model": weights_digest(pipe.model)})
+            asked = {"timeline": {"hop_s": wish.hop_s, "events": wish.events, "top_k": wish.top_k}} if wish else {}
+            kept.claim({**options, "truncation": how, **asked, "weights of the model": weights_digest(pipe.model)})
             left = kept.left([{"file": path} for path in paths])
-            found = results([row["file"] for row in left])
-            kept.fill(left, (({"file": path}, {"results": entries}) for path, entries in found))
+            found = with_pictures(results([row["file"] for row in left]), drawn)
+            rows = ((path, as_row(result, wish) if wish else {"results": result}) for path, result in found)
+            kept.fill(left, (({"file": path}, row) for path, row in rows))
         if failed:
             typer.echo(f"{failed} of {len(paths)} files could not be used.", err=True)
             raise typer.Exit(FAILED)
@@ -109,9 +136,7 @@ def _load_pipeline(
     )
 
 
-def _classify_batch(
-    pipe: "ZeroShotAudioClassificationPipeline", batch: "FeatureBatch"
-) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+def _classify_batch(pipe: "ZeroShotAudioClassificationPipeline", batch: "FeatureBatch") -> Iterator[tuple[str, Any]]:
     if batch.features is None:
         return
     for file, result in zip(batch.files, pipe.classify_features(batch.features), strict=True):

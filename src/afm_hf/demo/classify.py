@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from ..models.clap_afm.embedding_clap_afm import DEFAULT_TEMPLATE, as_labels
 from .clips import read_clip
 from .models import DemoModels
-from .pictures import clip_picture
+from .pictures import clip_picture, timeline_picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,7 +21,7 @@ def classify_clip(
     templates: str = DEFAULT_TEMPLATE,
     heard: str = "all of it",
     multi_label: bool = False,
-) -> tuple[dict[str, float], "Figure"]:
+) -> tuple[dict[str, float], "Figure | None", "Figure"]:
     """
     Which label fits the clip?
 
@@ -34,7 +34,8 @@ def classify_clip(
         multi_label (`bool`): Score each label by itself.
 
     Returns:
-        Scores by label, best first, and the picture of the clip.
+        Scores by label, best first; the picture of the scores over time, None for a clip of a single step; and that of
+        the clip.
 
     Raises:
         ValueError: the clip, the labels or the templates cannot be used.
@@ -50,9 +51,11 @@ def classify_clip(
         hypothesis_template=[line.strip() for line in templates.splitlines() if line.strip()] or DEFAULT_TEMPLATE,
         truncation=HEARD[heard],
         multi_label=multi_label,
+        timestamps=True,
     )
-    scores = {entry["label"]: entry["score"] for entry in result}
-    return scores, clip_picture(clip, pipe.feature_extractor, whole=heard != "its beginning")
+    scores = {entry["label"]: entry["score"] for entry in result["labels"]}
+    over_time = timeline_picture(result, clip.name) if len(result["chunks"]) > 1 else None
+    return scores, over_time, clip_picture(clip, pipe.feature_extractor, whole=heard != "its beginning")
 
 
 def split_labels(labels: str, least: int = 1) -> list[str]:

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 SHOWN_S = 30.0  # of a long clip; more would be a smear
 TICKS_HZ = (100, 500, 1000, 2000, 4000, 8000, 16000)
-BLUE, GREY = "#2563a8", "#6b7280"
+MOST_ROWS = 20  # labels of a timeline
+BLUE, GREY, PALE = "#2563a8", "#6b7280", "#e5e7eb"
 
 
 def new_figure(width: float, height: float) -> "Figure":
@@ -26,9 +27,7 @@ def new_figure(width: float, height: float) -> "Figure":
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ImportError(
-            "The page's pictures need matplotlib (the extra `demo`): run `pip install matplotlib`."
-        ) from error
+        raise ImportError("Pictures need matplotlib (the extra `demo`): run `pip install matplotlib`.") from error
     return Figure(figsize=(width, height), layout="constrained", dpi=100)
 
 
@@ -99,6 +98,39 @@ def segment_picture(scores: list[float], segment_s: float, seconds: float) -> "F
     return figure
 
 
+def timeline_picture(result: dict[str, Any], name: str) -> "Figure":
+    """
+    Scores over time, a row for each label, dark where it is high, and grey where nothing is heard.
+
+    Args:
+        result (`dict`): Of one clip, as the pipeline gives it with `timestamps=True`.
+        name (`str`): What the clip is called.
+    """
+    chunks = result["chunks"]
+    labels = [entry["label"] for entry in result["labels"]]
+    highest = {label: max((chunk["scores"].get(label, 0.0) for chunk in chunks), default=0.0) for label in labels}
+    shown = sorted(highest, key=lambda label: -highest[label])[:MOST_ROWS]
+    edges, columns = [0.0], []
+    for chunk in chunks:
+        start, end = chunk["timestamp"]
+        if start > edges[-1]:  # dead air
+            columns.append([np.nan] * len(shown))
+            edges.append(start)
+        columns.append([chunk["scores"].get(label, np.nan) for label in shown])
+        edges.append(end)
+    figure = new_figure(7.0, 1.4 + 0.3 * len(shown))
+    axis = figure.subplots()
+    places = np.arange(len(shown) + 1) - 0.5
+    scores = np.ma.masked_invalid(np.reshape(columns, (-1, len(shown)))).T
+    image = axis.pcolormesh(edges, places, scores, cmap="Blues", vmin=0, vmax=1)
+    axis.set_facecolor(PALE)
+    figure.colorbar(image, ax=axis, label="score")
+    axis.set_yticks(range(len(shown)), [_plain(label, 30) for label in shown])
+    more = f" ({len(shown)} of {len(highest)} labels)" if len(shown) < len(highest) else ""
+    axis.set(title=f"{_plain(name, 40)}{more}", xlabel="time (s)", xlim=(0, edges[-1]), ylim=(len(shown) - 0.5, -0.5))
+    return figure
+
+
 def entropy_picture(entropies: list[float], labels: int) -> "Figure":
     """Entropy before each step and after the last, in nats; the title says what a guess among `labels` labels has."""
     figure = new_figure(7.0, 2.8)
@@ -115,11 +147,14 @@ def entropy_picture(entropies: list[float], labels: int) -> "Figure":
     return figure
 
 
+def _plain(name: str, longest: int) -> str:
+    """Of no more letters than that, and no formula, which a dollar sign would begin."""
+    return (name if len(name) <= longest else f"{name[: longest - 3]}...").replace("$", r"\$")
+
+
 def _title(clip: Clip, seconds: float) -> str:
-    name = clip.name if len(clip.name) <= 40 else f"{clip.name[:37]}..."
     part = f"first {seconds:.0f} of {clip.seconds:.1f} s" if seconds < clip.seconds else f"{clip.seconds:.2f} s"
-    # A dollar sign would begin a formula.
-    return f"{name}: {part}, at {clip.rate} Hz".replace("$", r"\$")
+    return f"{_plain(clip.name, 40)}: {part}, at {clip.rate} Hz"
 
 
 def _frequency_axis(axis: Any, centres: npt.NDArray[np.float64]) -> None:

@@ -44,9 +44,10 @@ def classify_tab(models: DemoModels, run: Run) -> None:
                 button = _button("Classify", "classify")
             with gr.Column():
                 scores = gr.Label(label="Scores", elem_id="classify-scores")
+                over_time = Picture(label="Scores over time (of clips longer than the model hears at once)")
                 picture = Picture(label="The clip as the model gets it")
         inputs = [clip, labels, templates, heard, each]
-        _on([button.click, labels.submit], run(classify_clip), inputs, [scores, picture])
+        _on([button.click, labels.submit], run(classify_clip), inputs, [scores, over_time, picture])
 
 
 def answers_tab(models: DemoModels, run: Run) -> None:

@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, Dataset
 from ..audio.audio_folders import AUDIO_SUFFIXES, is_audio, is_litter
 from ..audio.audio_loading import AudioDecodeError
 from ..models.clap_afm.embedding_clap_afm import extract_features
+from ..models.clap_afm.timeline_clap_afm import TimelinePlan, extract_with_timeline
 from .pipeline_audio_inputs import collate_features
 
 
@@ -71,9 +72,15 @@ class FeatureBatch:
 
 class _FileBatches(Dataset[FeatureBatch]):
     def __init__(
-        self, extractor: Any, batches: Sequence[Sequence[str]], truncation: str | None, long_clips: bool
+        self,
+        extractor: Any,
+        batches: Sequence[Sequence[str]],
+        truncation: str | None,
+        long_clips: bool,
+        timeline: TimelinePlan | None,
     ) -> None:
         self.long_clips = long_clips
+        self.timeline = timeline
         self.extractor = extractor
         self.batches = batches
         self.truncation = truncation
@@ -86,13 +93,18 @@ class _FileBatches(Dataset[FeatureBatch]):
         for path in self.batches[index]:
             try:
                 state = FileState.of(path)  # before it is read: a file that changes meanwhile is taken for changed
-                items.append(extract_features(self.extractor, path, None, self.truncation, self.long_clips))
+                items.append(self._extract(path))
                 files.append(state)
             except AudioDecodeError as error:
                 failures[path] = f"{error.reason}. {error.hint}" if error.hint else error.reason
             except OSError as error:
                 failures[path] = error.strerror or str(error)
         return FeatureBatch(files, collate_features(items) if items else None, failures)
+
+    def _extract(self, path: str) -> Any:
+        if self.timeline is None:
+            return extract_features(self.extractor, path, None, self.truncation, self.long_clips)
+        return extract_with_timeline(self.extractor, path, self.timeline, None, self.truncation)
 
 
 def read_batches(
@@ -101,6 +113,7 @@ def read_batches(
     truncation: str | None = None,
     num_workers: int = 0,
     long_clips: bool = False,
+    timeline: TimelinePlan | None = None,
 ) -> Iterator[FeatureBatch]:
     """Decode files batch by batch; one that cannot be used is a failure of its batch, not an exception.
 
@@ -110,8 +123,9 @@ def read_batches(
         truncation: what of a long clip is taken; None is the extractor's own setting.
         num_workers: processes that decode; 0 decodes here.
         long_clips: whether `embed_audio` will take the features; then long clips are not held, see `extract_features`.
+        timeline: the steps in time that are wanted, too.
     """
-    dataset = _FileBatches(extractor, batches, truncation, long_clips)
+    dataset = _FileBatches(extractor, batches, truncation, long_clips, timeline)
     yield from DataLoader(dataset, batch_size=None, num_workers=num_workers)
 
 

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 from ..audio.audio_loading import AudioDecodeError
 from ..audio.audio_samples import is_many, is_samples
 from ..models.clap_afm.embedding_clap_afm import LONG_CLIPS
+from ..models.clap_afm.timeline_clap_afm import TIMELINE
 from ..models.common.window_streams_afm import LongClips
 
 
@@ -136,10 +137,13 @@ def load_batches(
 def collate_features(items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Joins the features of single clips, `(1, ...)` each, to a batch; clips of fewer windows are filled up."""
     held = [item for item in items if LONG_CLIPS not in item]
-    batch: dict[str, Any] = {key: _join([item[key] for item in held]) for key in held[0]} if held else {}
+    keys = [key for key in held[0] if key != TIMELINE] if held else []
+    batch: dict[str, Any] = {key: _join([item[key] for item in held]) for key in keys}
     if len(held) < len(items):
         places = [place for place, item in enumerate(items) if LONG_CLIPS in item]
         batch[LONG_CLIPS] = LongClips({place: items[place][LONG_CLIPS].clips[0] for place in places})
+    if TIMELINE in items[0]:
+        batch[TIMELINE] = [timeline for item in items for timeline in item[TIMELINE]]
     return batch
 
 

@@ -152,7 +152,7 @@ class TestTimeAdaptationPipeline(ZeroShotAudioClassificationPipeline):
             preprocess.update(views=checked.views, augmentation=checked.augmentation, seed=checked.seed)
         return preprocess, {}, postprocess
 
-    def preprocess(
+    def preprocess(  # type: ignore[override]
         self,
         audio: Any,
         sampling_rate: int | None = None,

@@ -33,6 +33,7 @@ from ..models.clap_afm.embedding_clap_afm import (
     logit_scale,
 )
 from ..models.clap_afm.texts_clap_afm import Tokens, longest_text
+from ..models.clap_afm.timeline_clap_afm import TIMELINE, extract_with_timeline, plan_timeline
 from ..models.common.batch_afm import AfmBatchFeature
 from ..models.common.feature_extraction_afm import AfmFeatureExtractor
 from ..models.common.text_side_afm import text_side_version
@@ -101,11 +102,22 @@ class ZeroShotAudioClassificationPipeline(Pipeline):
             truncation (`str`, *optional*):
                 What of a long clip is heard: `"first"`, `"center"`, `"random"` or all `"windows"`; the feature
                 extractor's own setting if not given. Other models' extractors have other names.
+            timestamps (`bool`, *optional*, defaults to `False`):
+                Say also when: score the labels for each step in time, from the first sample of the clip to its last.
+                `truncation` is then `"windows"` if not given, for all of the clip is heard anyway.
+            timestamp_hop_s (`float`, *optional*):
+                Seconds from one step to the next, for each of which a window of the model's clip length is heard. If
+                not given, the steps are those of the audio encoder, or windows a quarter of their length apart; see
+                [`plan_timeline`].
             batch_size, num_workers (`int`, *optional*): Clips per forward pass; processes that decode.
 
         Returns:
             For one clip a list of `{"score": float, "label": str}`, best first; for several in a list such a list per
-            clip; for a dataset or generator an iterator over these.
+            clip; for a dataset or generator an iterator over these. With `timestamps` it is, in place of the list of a
+            clip, `{"labels": that list, "chunks": [{"timestamp": (start, end), "heard": (start, end), "scores": {label:
+            score}}, ...]}`, with times in seconds of the clip. Chunks follow each other without overlap; `"timestamp"`
+            is what a chunk stands for, `"heard"` what the model listened to around it, and the best of its `top_k`
+            labels comes first. Where nothing is heard (-80 dB) there is no chunk.
 
         Raises:
             AudioDecodeError: (a `ValueError`) a clip cannot be used; the message names it.
@@ -117,7 +129,7 @@ class ZeroShotAudioClassificationPipeline(Pipeline):
         outputs = super().__call__(inputs, **kwargs)
         return list(outputs) if eager else outputs
 
-    def classify_features(self, features: Mapping[str, torch.Tensor], **kwargs: Any) -> list[list[dict[str, Any]]]:
+    def classify_features(self, features: Mapping[str, torch.Tensor], **kwargs: Any) -> list[Any]:
         """Scores a batch of the feature extractor's output, for those who decode themselves.
 
         Args:
@@ -125,7 +137,8 @@ class ZeroShotAudioClassificationPipeline(Pipeline):
             kwargs (*optional*): `candidate_labels` and the other arguments of a call.
 
         Returns:
-            For each clip a list of `{"score": float, "label": str}`, best first.
+            For each clip a list of `{"score": float, "label": str}`, best first; with chunks where the features have a
+            timeline, see a call.
         """
         _, forward, postprocess = self._sanitize_parameters(**kwargs)
         outputs = self.forward(self._cast(features), **{**self._forward_params, **forward})  # (batch, ...) each
@@ -157,12 +170,13 @@ class ZeroShotAudioClassificationPipeline(Pipeline):
 
     def _sanitize_parameters(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         known = {"candidate_labels", "hypothesis_template", "multi_label", "top_k", "sampling_rate", "truncation"}
-        known |= {"domain_vector"}
+        known |= {"domain_vector", "timestamps", "timestamp_hop_s"}
         unknown = kwargs.keys() - known
         refuse_misnamed_rate(unknown)
         if unknown:
             logger.warning(f"Ignoring the unknown arguments {sorted(unknown)}; known are {sorted(known)}.")
-        preprocess: dict[str, Any] = {name: kwargs[name] for name in ("sampling_rate", "truncation") if name in kwargs}
+        own = ("sampling_rate", "truncation", "timestamps", "timestamp_hop_s")
+        preprocess: dict[str, Any] = {name: kwargs[name] for name in own if name in kwargs}
         forward: dict[str, Any] = {}
         postprocess: dict[str, Any] = {name: kwargs[name] for name in ("multi_label", "top_k") if name in kwargs}
         if "multi_label" in kwargs:
@@ -177,10 +191,22 @@ class ZeroShotAudioClassificationPipeline(Pipeline):
             raise ValueError(f"`top_k` is {postprocess['top_k']}; expected 1 or more, or None for all labels.")
         return preprocess, forward, postprocess
 
-    def preprocess(self, audio: Any, sampling_rate: int | None = None, truncation: str | None = None) -> BatchFeature:
-        """The model's audio inputs for one clip."""
+    def preprocess(
+        self,
+        audio: Any,
+        sampling_rate: int | None = None,
+        truncation: str | None = None,
+        timestamps: bool = False,
+        timestamp_hop_s: float | None = None,
+    ) -> BatchFeature:
+        """The model's audio inputs for one clip, and with `timestamps` its steps in time."""
         long = logit_scale(self.model) is not None
-        return extract_features(self.feature_extractor, audio, sampling_rate, truncation, long).to(self.dtype)
+        if not timestamps:
+            if timestamp_hop_s is not None:
+                raise ValueError("`timestamp_hop_s` is for the steps of a timeline: give `timestamps=True`, too.")
+            return extract_features(self.feature_extractor, audio, sampling_rate, truncation, long).to(self.dtype)
+        plan = plan_timeline(self.model, self.feature_extractor, timestamp_hop_s)
+        return extract_with_timeline(self.feature_extractor, audio, plan, sampling_rate, truncation).to(self.dtype)
 
     def _forward(
         self,
@@ -189,7 +215,7 @@ class ZeroShotAudioClassificationPipeline(Pipeline):
         hypothesis_template: tuple[str, ...] | None = None,
         domain_vector: DomainVector | None = None,
         multi_label: bool = False,
-    ) -> dict[str, torch.Tensor]:
+    ) -> dict[str, Any]:
         alone = multi_label or len(candidate_labels) == 1
         if alone and not multi_label:
             logger.warning_once(
@@ -199,6 +225,11 @@ class ZeroShotAudioClassificationPipeline(Pipeline):
         labels = (*candidate_labels, *EVERYDAY_SOUNDS) if alone else candidate_labels
         hypothesis_template = hypothesis_template or (domain_vector.template if domain_vector else DEFAULT_TEMPLATE,)
         scale = logit_scale(self.model)
+        count = len(candidate_labels)
+
+        def split(logits: torch.Tensor) -> dict[str, torch.Tensor]:
+            return {"logits": logits[:, :count], "everyday": logits[:, count:]} if alone else {"logits": logits}
+
         if scale is None:
             if domain_vector is not None:
                 raise ValueError(f"A domain vector needs a ClapAfmModel; this is a {type(self.model).__name__}.")
@@ -208,11 +239,19 @@ class ZeroShotAudioClassificationPipeline(Pipeline):
             if alone:
                 everyday = self.label_embeddings(EVERYDAY_SOUNDS, hypothesis_template, domain_vector)
                 texts = torch.cat([texts, everyday])
-            audio = embed_audio(self.model, model_inputs)  # (batch, dim)
-            # fp32: at a scale of up to 100, half precision would swap close labels.
-            logits = scale.float().exp() * audio @ texts.to(audio.device).t()  # (batch, labels and everyday sounds)
-        count = len(candidate_labels)
-        return {"logits": logits[:, :count], "everyday": logits[:, count:]} if alone else {"logits": logits}
+            features = dict(model_inputs)
+            timelines = features.pop(TIMELINE, None)
+
+            def compare(audio: torch.Tensor) -> dict[str, torch.Tensor]:
+                """`(clips or steps, dim)` -> `(clips or steps, labels)`, and the same of everyday sounds."""
+                # fp32: at a scale of up to 100, half precision would swap close labels.
+                return split(scale.float().exp() * audio @ texts.to(audio.device).t())
+
+            outputs: dict[str, Any] = compare(embed_audio(self.model, features))  # (batch, dim)
+            if timelines is not None:
+                outputs[TIMELINE] = [timeline.score(self.model, compare) for timeline in timelines]
+            return outputs
+        return split(logits)
 
     def _forward_whole(
         self, model_inputs: Mapping[str, Any], labels: tuple[str, ...], templates: tuple[str, ...]
@@ -230,17 +269,29 @@ class ZeroShotAudioClassificationPipeline(Pipeline):
 
     def postprocess(
         self,
-        model_outputs: Mapping[str, torch.Tensor],
+        model_outputs: Mapping[str, Any],
         candidate_labels: tuple[str, ...],
         multi_label: bool = False,
         top_k: int | None = None,
-    ) -> list[dict[str, Any]]:
-        """`(1, labels)` logits, perhaps with those of everyday sounds -> labels with scores, best first."""
-        logits = model_outputs["logits"][0].float()
-        everyday = model_outputs.get("everyday")
-        scores = (logits.softmax(dim=0) if everyday is None else relative_scores(logits, everyday[0])).tolist()
-        ranked = sorted(zip(scores, candidate_labels, strict=True), key=lambda pair: -pair[0])
-        return [{"score": score, "label": label} for score, label in ranked[:top_k]]
+    ) -> list[dict[str, Any]] | dict[str, Any]:
+        """`(1, labels)` logits, perhaps with those of everyday sounds -> labels with scores, best first; see a call."""
+        (scores,) = _scores(model_outputs).tolist()
+        labels = [{"score": score, "label": label} for score, label in _best(scores, candidate_labels, top_k)]
+        if TIMELINE not in model_outputs:
+            return labels
+        timeline = model_outputs[TIMELINE]
+        timeline = timeline[0] if isinstance(timeline, list) else timeline
+        # Of channels that cancel each other out there may be no row at all.
+        rows = zip(timeline["times"].tolist(), _scores(timeline).tolist(), strict=True) if "logits" in timeline else ()
+        chunks = [
+            {
+                "timestamp": (start, end),
+                "heard": (first, last),
+                "scores": {label: score for score, label in _best(scores, candidate_labels, top_k)},
+            }
+            for (start, end, first, last), scores in rows
+        ]
+        return {"labels": labels, "chunks": chunks}
 
     def label_embeddings(
         self, labels: tuple[str, ...], templates: tuple[str, ...], domain_vector: DomainVector | None = None
@@ -308,6 +359,17 @@ class ZeroShotAudioClassificationPipeline(Pipeline):
         loader = load_batches(inputs, process, collate_features, batch_size, num_workers)
         batches = PipelineIterator(loader, self.forward, forward_params, loader_batch_size=batch_size)
         return PipelineIterator(batches, self.postprocess, postprocess_params)
+
+
+def _scores(outputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """`(rows, labels)` scores of logits, of each label by itself if there are those of everyday sounds, too."""
+    logits, everyday = outputs["logits"].float(), outputs.get("everyday")
+    return logits.softmax(dim=-1) if everyday is None else relative_scores(logits, everyday)
+
+
+def _best(scores: list[float], labels: tuple[str, ...], top_k: int | None) -> list[tuple[float, str]]:
+    """Scores with their labels, best first."""
+    return sorted(zip(scores, labels, strict=True), key=lambda pair: -pair[0])[:top_k]
 
 
 __all__ = ["ZeroShotAudioClassificationPipeline"]

@@ -268,7 +268,7 @@ class AfmFeatureExtractor(SequenceFeatureExtractor):
             shares = torch.from_numpy(heard_share(waveforms.numpy(), self.sampling_rate, how.silence))
             return self.log_mel(waveforms, device).unsqueeze(1), shares.to(device)
 
-        filled = (self._fill(torch.from_numpy(window), how.length, how.padding) for window in cut)
+        filled = (self.fill(torch.from_numpy(window), how.length, how.padding) for window in cut)
         return WindowStream(filled, make, _silence(name, how.truncation))
 
     def _to_whole_windows(self, parts: Iterator[Waveform], length: int, hop: int) -> Iterator[Waveform]:
@@ -320,13 +320,13 @@ class AfmFeatureExtractor(SequenceFeatureExtractor):
         """`(samples,)` -> `(length,)`."""
         surplus = len(waveform) - length
         if surplus <= 0:
-            return self._fill(waveform, length, padding)
+            return self.fill(waveform, length, padding)
         start = surplus // 2 if truncation == "center" else 0
         if truncation == "random":
             start = int(torch.randint(surplus + 1, (), generator=generator))
         return waveform[start : start + length]
 
-    def _fill(self, waveform: torch.Tensor, length: int, padding: str) -> torch.Tensor:
+    def fill(self, waveform: torch.Tensor, length: int, padding: str) -> torch.Tensor:
         """`(samples,)` of no more than `length` -> `(length,)`."""
         if padding == "repeat":
             return waveform.repeat(math.ceil(length / len(waveform)))[:length]

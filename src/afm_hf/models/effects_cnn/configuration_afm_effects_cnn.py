@@ -43,6 +43,11 @@ class AfmEffectsCnnConfig(AfmConfig):
                 f"{self.block_frames} and `num_mel_bins` {self.num_mel_bins}."
             )
 
+    @property
+    def step_frames(self) -> tuple[int, int]:
+        """Frames of a step in time, and from the beginning of one to that of the next."""
+        return self.block_frames, self.block_hop
+
     def num_steps(self, frames: int) -> int:
         """Blocks of `frames` log-mel frames."""
         return max(0, 1 + (frames - self.block_frames) // self.block_hop)

@@ -50,6 +50,11 @@ class AfmYamnetConfig(AfmConfig):
                 f"{len(self.channels)} and {len(self.strides)} entries."
             )
 
+    @property
+    def step_frames(self) -> tuple[int, int]:
+        """Frames of a step in time, and from the beginning of one to that of the next."""
+        return self.patch_frames, self.patch_hop
+
     def num_steps(self, frames: int) -> int:
         """Patches of `frames` log-mel frames."""
         return max(0, 1 + (frames - self.patch_frames) // self.patch_hop)
