@@ -185,15 +185,16 @@ def mmau(root):
         write_clip(root / "test-mini-audios" / f"{i}.wav")
 
 
-def entailment(table, *parts):
+def entailment(source, table, *parts):
     def make(root):
         columns = "Dataset,Audio file,Caption,Entailment,Neutral,Contradiction"
         said = ("a sound is heard", "it is loud", "it is silent")
         for part in parts:
-            rows = [["x", f"{part[0]}{i}.wav", "A sound.", *said] for i in range(2)]
+            end = ".wav" if source == "ClothoV2" else ""  # AudioCaps has the videos' ids
+            rows = [[source, f"{part[0]}{i}{end}", "A sound.", *said] for i in range(2)]
             write_csv(root / f"{table}_{part}.csv", columns, *rows)
-            for row in rows:
-                write_clip(root / part / row[1])
+            for i in range(2):
+                write_clip(root / part / f"{part[0]}{i}.wav")
 
     return make
 
@@ -227,7 +228,7 @@ MAKE = {
     **{"mridangam-stroke": named("mridangam"), "mridangam-tonic": named("mridangam")},
     **{name: named(name) for name in NAMES if name != "mridangam"},
     **{"clotho": clotho, "audiocaps": audiocaps, "clotho-aqa": clotho_aqa, "mmau": mmau, "reasonaqa": reasonaqa},
-    **{"cle": entailment("clotho_entailment", "evaluation", "development")},
-    **{"ace": entailment("audiocaps_entailment", "test")},
+    **{"cle": entailment("ClothoV2", "clotho_entailment", "evaluation", "development")},
+    **{"ace": entailment("AudioCaps", "audiocaps_entailment", "test")},
     **{"cld": differences("cld_evaluation", "evaluation/"), "acd": differences("acd_test", "test/")},
 }

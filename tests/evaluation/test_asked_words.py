@@ -207,3 +207,18 @@ def test_the_check_of_generalization_is_a_command(models, tmp_path):
     assert "expected NAME=FOLDER" in run_command("generalization", "--dataset", "esc50", code=2).stderr
     one = ["--dataset", f"sesa={folders['sesa']}"]
     assert "adapts on one and measures on others" in run_command("generalization", *one, code=2).stderr
+
+
+def test_entailment_by_a_probe_learns_from_the_development_part(models, tmp_path):
+    folder = laid_out("cle", tmp_path / "data")
+    options = ["--task", "entailment-probe", "--dataset", "cle", "--data-dir", folder, "--model", models("clap")]
+    found = json.loads(run_command("evaluate", *options, "-o", tmp_path / "run", "--format", "json").stdout)
+    assert found["details"]["clips"] == {"judged": 6, "trained on alone": 6}
+    assert found["split"] == "test" and found["settings"]["premise"] == "audio"
+    assert found["metrics"]["accuracy"] == 1  # each hypothesis says the same of every clip: words alone are enough
+    options += ["--captioner", models("clapcap")]
+    found = json.loads(run_command("evaluate", *options, "-o", tmp_path / "cap", "--format", "json").stdout)
+    assert found["settings"]["premise"] == "both" and found["count"] == 12
+    options = ["--task", "entailment-probe", "--dataset", "cle", "--data-dir", folder, "-o", tmp_path / "x"]
+    stderr = run_command("evaluate", *options, "--model", models("mellow"), code=2).stderr
+    assert "A probe reads embeddings, which a MellowForCausalLM has not; take a CLAP" in stderr

@@ -39,6 +39,7 @@ class TaskName(str, Enum):
     CLOSED = "closed"
     DIFFERENCE = "difference"
     ENTAILMENT = "entailment"
+    ENTAILMENT_PROBE = "entailment-probe"
     QUALITY = "quality"
     ADAPTATION = "adaptation"
 
@@ -86,6 +87,9 @@ def evaluate(
     adapt_draws: Annotated[
         int | None, typer.Option(min=1, help="For adaptation: draws of such clips.", show_default="5")
     ] = None,
+    captioner: Annotated[
+        str | None, typer.Option(help="For entailment-probe: a model that captions every clip first.")
+    ] = None,
     epochs: Annotated[
         float | None, typer.Option(min=0.01, help="For fine-tune: of each training.", show_default="30")
     ] = None,
@@ -127,6 +131,7 @@ def evaluate(
             options["truncation"] = truncation.value
         options |= {"prompt": prompt, "scoring": scoring and scoring.value, "similarity_model": similarity_model}
         options |= {"clips": adapt_clips, "draws": adapt_draws}
+        options |= {"captioner": captioner, "premise": "both"} if captioner else {}
         made = _task(task, items, benchmark, str(data_dir), model, template, device, options)
         result = run(
             made,
@@ -165,8 +170,8 @@ def _task(
     from ..evaluation.tasks_by_name import build_task
     from ..hub.loading import resolve_model
 
-    if options.get("similarity_model"):
-        options = {**options, "similarity_model": resolve_model(options["similarity_model"])}
+    others = {name: options[name] for name in ("similarity_model", "captioner") if options.get(name)}
+    options = {**options, **{name: resolve_model(other) for name, other in others.items()}}
     return build_task(task.value, items, benchmark, data_dir, model, device, templates=templates, **options)
 
 

@@ -101,6 +101,9 @@ def _entailment(paper: str, name: str, split: str) -> Benchmark:
     def read(root: str, wanted: str | None) -> tuple[Any, data.ReadReport]:
         return data.read_entailment(_table(root, f"{name}_entailment_{wanted or split}.csv"), root)
 
+    if paper == "CLE":  # ACE has a test part alone
+        tasks = ("entailment", "entailment-probe")
+        return Benchmark(read, tasks, split=split, train_split="development", paper=paper)
     return Benchmark(read, ("entailment",), split=split, paper=paper)
 
 

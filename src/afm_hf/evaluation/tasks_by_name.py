@@ -14,6 +14,7 @@ from .tasks.adaptation import AdaptationTask
 from .tasks.answers import CaptionTask, DifferenceTask, QuestionTask
 from .tasks.closed import ClosedTask
 from .tasks.entailment import EntailmentTask
+from .tasks.entailment_probe import EntailmentProbeTask
 from .tasks.fine_tune import FineTuneTask, by_fold
 from .tasks.linear_probe import LinearProbeTask, with_folds
 from .tasks.questions import ClothoAqaTask, MmauTask, MultipleChoiceTask, lettered
@@ -120,6 +121,13 @@ RECIPES: dict[str, Recipe] = {
     "closed": Recipe("pengi-tiny", "audio-text-generation", _closed, (*USUAL, *WORDS), needs=LABEL),
     "difference": Recipe("adiff-tiny", "audio-difference", _plain(DifferenceTask), needs=("answer",), clips=(2,)),
     "entailment": Recipe(CLAP, "audio-entailment", _plain(EntailmentTask), needs=("hypothesis", "label")),
+    "entailment-probe": Recipe(
+        CLAP,
+        "audio-entailment",
+        _plain(EntailmentProbeTask),
+        (*USUAL, "premise", "captioner"),
+        needs=("hypothesis", "label"),
+    ),
     "quality": Recipe(CLAP, "audio-quality-assessment", _plain(RatedQualityTask), ("num_workers",), needs=("rating",)),
     "adaptation": Recipe(
         CLAP, "test-time-adaptation", _adaptation, ("num_workers", "templates", "clips", "draws"), needs=LABEL
@@ -142,7 +150,7 @@ def items_for(
     """
     items, benchmark, report = load_items(dataset, data_dir, task, split, limit)
     items = usable(items, task, report)
-    if task in ("linear-probe", "fine-tune"):
+    if task in ("linear-probe", "fine-tune", "entailment-probe"):
         training: list[Item] = []
         if benchmark.train_split and split in (None, benchmark.split):
             training, _, more = load_items(dataset, data_dir, task, benchmark.train_split, limit)
@@ -222,7 +230,8 @@ def build_task(
         model (`str`, *optional*): A bundled model's name, a folder or a Hub id; the recipe's if not given.
         device (`str`, *optional*): As `"cuda"`; the best there is if not given.
         options: `batch_size`, `num_workers`, `truncation`, `templates`, `prompt`, `scoring`, `similarity_model`,
-            `clips`, `draws`, `epochs`, `learning_rate`, `folder`; what is None, or not for this task, is left out.
+            `clips`, `draws`, `premise`, `captioner`, `epochs`, `learning_rate`, `folder`; what is None, or not for this
+            task, is left out.
 
     Raises:
         ValueError: for an unknown task, or a model that is not for it.

@@ -241,6 +241,7 @@ def _whole(unit: Unit) -> float:
     return 100.0 if unit == "percent" else 1.0
 
 
+@functools.cache
 def _key(name: str) -> str:
     plain = "".join(sign for sign in name.lower() if sign.isalnum())
     return _ALIASES.get(plain, plain)

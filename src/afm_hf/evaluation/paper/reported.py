@@ -96,6 +96,9 @@ def sought(result: EvaluationResult, metric: str) -> Iterator[Sought]:
             yield Sought(task, "accuracy", "binary")
         elif metric == "binary":  # the slide of Pengi does not say by which rule
             yield Sought(task, "accuracy", fits=lambda figure: figure.system == "Pengi")
+    elif result.task == "entailment-probe":
+        form = "linear probe, captions first" if result.settings.get("premise") == "both" else "linear probe"
+        yield Sought("entailment", name, variants=(form,))
     elif result.task == "entailment":
         is_published = metric == "accuracy, published"
         forms = ("", "zero-shot", "zero-shot, with text encoder", "zero-shot, without text encoder")
