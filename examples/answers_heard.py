@@ -8,12 +8,13 @@ sure would believe it always. So most clips are heard through heads that were tr
 import argparse
 import copy
 import random
+import zlib
 from pathlib import Path
 
 import numpy as np
 import torch
 from answers_facts import Bank
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from small_clap_features import load_rows, load_variants
 from torch.nn import functional as F
 from train_small_clap import Draws, Lesson, fit, parser, split_rows
@@ -50,7 +51,8 @@ class Heard:
         ears = self.clap.audio_model.encoder
         self.mean, self.std = ears.mean, ears.std
         self.steps, self.facts = load_variants(work, "steps"), load_variants(work, "facts")
-        self.embeddings = (load_variants(work, "embeddings") - self.mean) / self.std
+        variants = self.steps.shape[1]
+        self.embeddings = (load_variants(work, "embeddings")[:, :variants] - self.mean) / self.std
         self.sequences = load_file(work / "sequences.safetensors")
         self.classes = label_embeddings(self.clap, tokenizer, self.names)
         self.rng = np.random.default_rng(seed)
@@ -61,22 +63,29 @@ class Heard:
     def _cross_fit(
         self, tokenizer: PreTrainedTokenizerBase, work: Path, yamnet: Path, seed: int
     ) -> list[AfmProjection]:
-        """A head for each fold, trained without it."""
+        """A head for each fold, trained without it; kept in the work folder for the next model on the same CLAP."""
         args = parser().parse_args(["--yamnet", str(yamnet), "--aisfx", "", "--work", str(work), "--seed", str(seed)])
-        scores = load_variants(work, "scores")
+        shape = (self.embeddings.shape[-1], self.clap.config.projection_dim, args.dropout)
+        heads = [AfmProjection(*shape).eval() for _ in range(FOLDS)]
+        mark = zlib.crc32(self.clap.audio_projection.linear1.weight.detach().numpy().tobytes())
+        kept = work / f"heads-{mark:08x}-{len(self.train)}-{seed}.safetensors"
+        if kept.is_file():
+            for number, head in enumerate(heads):
+                weights = load_file(kept).items()
+                head.load_state_dict({k.split("/")[1]: x for k, x in weights if k.startswith(f"{number}/")})
+            return heads
+        scores = load_variants(work, "scores")[:, : self.embeddings.shape[1]]
         likely = scores / scores.sum(-1, keepdim=True).clamp(min=1e-6)
-        heads = []
-        for fold in range(FOLDS):
+        for fold, head in enumerate(heads):
             torch.manual_seed(seed + fold)
             model = copy.deepcopy(self.clap)
-            fresh = AfmProjection(self.embeddings.shape[-1], self.clap.config.projection_dim, args.dropout)
-            for layer in (fresh.linear1, fresh.linear2):
+            for layer in (head.linear1, head.linear2):
                 torch.nn.init.xavier_uniform_(layer.weight)
-            model.audio_projection = fresh
+            model.audio_projection = head
             train = [i for i in self.train if self.folds[i] != fold]
             lesson = Lesson(self.rows, train, [], self.labels, self.names, self.embeddings, likely)
             fit(args, model, tokenizer, lesson, trains_text=False)
-            heads.append(model.audio_projection.eval())
+        save_file({f"{i}/{k}": x for i, head in enumerate(heads) for k, x in head.state_dict().items()}, kept)
         return heads
 
     @torch.no_grad()

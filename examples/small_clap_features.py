@@ -223,4 +223,5 @@ def load_rows(work: Path) -> list[dict]:
 def load_variants(work: Path, what: str) -> torch.Tensor:
     """One of the things that `hear` gives, of all variants of the training clips, `(clips, variants, ...)`."""
     files = sorted(work.glob("heard-[0-9]*.safetensors"), key=lambda file: int(file.stem.split("-")[1]))
-    return torch.stack([load_file(file)[what].float() for file in files], dim=1)
+    parts = [load_file(file) for file in files]
+    return torch.stack([part[what].float() for part in parts if what in part], dim=1)
