@@ -97,17 +97,17 @@ def _tut2017(root: str, split: str | None) -> tuple[Any, data.ReadReport]:
     return data.read_tut2017(folders[wanted].parent if tables else root)
 
 
-def _entailment(paper: str, name: str, split: str) -> Benchmark:
+def _entailment(paper: str, name: str, split: str, pairs: int) -> Benchmark:
     def read(root: str, wanted: str | None) -> tuple[Any, data.ReadReport]:
         return data.read_entailment(_table(root, f"{name}_entailment_{wanted or split}.csv"), root)
 
     if paper == "CLE":  # ACE has a test part alone
         tasks = ("entailment", "entailment-probe")
-        return Benchmark(read, tasks, split=split, train_split="development", paper=paper)
-    return Benchmark(read, ("entailment",), split=split, paper=paper)
+        return Benchmark(read, tasks, split=split, train_split="development", paper=paper, clips=pairs)
+    return Benchmark(read, ("entailment",), split=split, paper=paper, clips=pairs)
 
 
-def _differences(paper: str, split: str) -> Benchmark:
+def _differences(paper: str, split: str, rows: int) -> Benchmark:
     """The three tiers of ADIFF's data, one after another."""
 
     def read(root: str, wanted: str | None) -> tuple[Any, data.ReadReport]:
@@ -115,7 +115,7 @@ def _differences(paper: str, split: str) -> Benchmark:
         tables = [_table(root, f"{stem}_{tier}_answer.csv") for tier in ("fewwords", "sentence", "detail")]
         return _joined([data.read_differences(table, root) for table in tables])
 
-    return Benchmark(read, ("difference",), split=split, paper=paper)
+    return Benchmark(read, ("difference",), split=split, paper=paper, clips=rows)
 
 
 def _table(root: str, name: str) -> Path:
@@ -200,6 +200,7 @@ BENCHMARKS = {
         probe_metric="accuracy",
         multi_label=True,
         all_labels=_listed(DCASE17_LABELS),
+        clips=1103,
     ),
     "audioset": Benchmark(
         lambda root, split: data.read_audioset(root, split or "eval"),
@@ -207,6 +208,7 @@ BENCHMARKS = {
         split="eval",
         train_split="balanced_train",
         paper="AudioSet",
+        clips=20371,
         multi_label=True,
         all_labels=data.audioset_labels,
     ),
@@ -228,7 +230,7 @@ BENCHMARKS = {
     "crema-d": _named("crema-d", "CREMA-D", clips=7442, speaker=lambda path: Path(path).name[:4], **EMOTION),
     "ravdess": _named("ravdess", "RAVDESS", clips=2452, speaker=lambda path: Path(path).stem[-2:], **EMOTION),
     "libricount": _named("libricount", "LibriCount", clips=5720, **PEOPLE),
-    "sesa": _named("sesa", "SESA", split="test", train_split="train"),
+    "sesa": _named("sesa", "SESA", split="test", train_split="train", clips=105),
     "nsynth-family": _nsynth("instrument_family", "instrument", all_labels=_listed(FAMILIES)),
     "nsynth-source": _nsynth("instrument_source", "instrument-source"),
     "nsynth-pitch": _nsynth("pitch", "pitch"),
@@ -243,6 +245,7 @@ BENCHMARKS = {
         train_split="train",
         paper="VocalSound",
         all_labels=_listed(VOCAL_SOUNDS.values()),
+        clips=3594,
     ),
     "clotho": Benchmark(
         lambda root, split: data.read_clotho(root, split or "evaluation"),
@@ -270,10 +273,10 @@ BENCHMARKS = {
         paper="MMAU",
         clips=1000,
     ),
-    "cle": _entailment("CLE", "clotho", "evaluation"),
-    "ace": _entailment("ACE", "audiocaps", "test"),
-    "cld": _differences("CLD", "evaluation"),
-    "acd": _differences("ACD", "test"),
+    "cle": _entailment("CLE", "clotho", "evaluation", 3135),
+    "ace": _entailment("ACE", "audiocaps", "test", 14625),
+    "cld": _differences("CLD", "evaluation", 15675),
+    "acd": _differences("ACD", "test", 14040),
     "reasonaqa": Benchmark(
         lambda root, split: data.read_reasonaqa(_table(root, f"{split or 'test'}.json"), root),
         ("multiple-choice",),
