@@ -274,7 +274,7 @@ class MellowTasks(Tasks):
         "event": 0.06,
         "what": 0.06,
         "is there": 0.14,
-        "choice": 0.16,
+        "choice": 0.26,
         "fact": 0.08,
         "fact choice": 0.04,
         "is it": 0.05,

@@ -229,6 +229,7 @@ def train_head(args: argparse.Namespace) -> None:
         random.Random(args.seed).shuffle(shuffled)
         for i, label in zip(train, shuffled, strict=True):
             labels[i] = label
+        scores = scores[torch.randperm(len(scores))]  # YAMNet knows the sounds, too
     model, tokenizer = build_model(args)
     ears = model.audio_model.encoder
     ears.standardize(heard[train].flatten(0, 1))
@@ -293,7 +294,7 @@ def parser() -> argparse.ArgumentParser:
     text.add_argument("--text-steps", type=int, default=2500)
     text.add_argument("--text-batch", type=int, default=128)
     made.add_argument("--steps", type=int, default=700)
-    made.add_argument("--batch", type=int, default=256, help="clips per step")
+    made.add_argument("--batch", type=int, default=128, help="clips per step")
     made.add_argument("--lr", type=float, default=2e-3)
     made.add_argument("--text-lr-factor", type=float, default=0.1, help="learning rate of the text projection / --lr")
     made.add_argument("--dropout", type=float, default=0.4, help="in the head")
