@@ -47,7 +47,10 @@ def load_ears(yamnet: Path, aisfx: Path) -> tuple[AfmEarsModel, torch.nn.Linear]
     """The ears with their official weights, and YAMNet's classifier, which the model itself does without."""
     parts = [AutoModel.from_pretrained(folder, dtype=torch.float32).eval() for folder in (yamnet, aisfx)]
     classifier = parts[0].classifier
-    configs = [parts[0].config.to_dict() | {"use_class_head": False}, parts[1].config]
+    without_classes = parts[0].config.to_dict() | {"use_class_head": False}
+    for name in ("id2label", "label2id"):
+        without_classes.pop(name)
+    configs = [without_classes, parts[1].config]
     ears = AfmEarsModel(AfmEarsConfig(ears=configs, frames=feature_extractor().frames())).eval()
     for ear, part in zip(ears.ears, parts, strict=True):
         weights = {name: value for name, value in part.state_dict().items() if not name.startswith("classifier")}
