@@ -14,9 +14,16 @@ from transformers import Wav2Vec2Config
 from afm_hf import (
     AfmCnn14Config,
     AfmCnn14Model,
+    AfmEarsConfig,
+    AfmEarsModel,
+    AfmEffectsCnnConfig,
+    AfmEffectsCnnModel,
     AfmHtsatModel,
     AfmSpeechEncoderConfig,
     AfmSpeechEncoderModel,
+    AfmYamnetConfig,
+    AfmYamnetForAudioClassification,
+    AfmYamnetModel,
     ClapAfmForAudioClassification,
     ClapAfmModel,
     ClapAfmProcessor,
@@ -48,7 +55,7 @@ class Row:
         outputs = self.model(**{**self.inputs, **kwargs})
         if "loss" in outputs:
             return outputs.loss
-        return outputs.pooler_output.square().mean() + outputs.get("clipwise_output", torch.zeros(())).sum()
+        return outputs.pooler_output.square().mean() + outputs.get("clipwise_output", torch.zeros(())).square().sum()
 
     def prompt_inputs(self, rows: slice = slice(None), **kwargs: Any) -> dict[str, torch.Tensor]:
         """What `generate()` is given: prompts without answers, of the examples `rows`."""
@@ -101,9 +108,36 @@ def speech_row() -> Row:
     return Row("speech", model, {"input_features": torch.randn(BATCH, 1, 2000, 1)})
 
 
+def yamnet_config(**kwargs: Any) -> AfmYamnetConfig:
+    sizes = {"channels": [8, 12], "strides": [1, 2], "stem_channels": 4, "num_classes": 5}
+    return AfmYamnetConfig(num_mel_bins=16, patch_frames=96, **{**sizes, **kwargs})
+
+
+def ear_row(name: str) -> Row:
+    """The encoders that registries ship, and two of them together."""
+    effects = AfmEffectsCnnConfig(num_mel_bins=16, channels=[4, 8, 6])
+    inputs = {"input_features": log_mels()}
+    if name == "yamnet_classification":
+        model = AfmYamnetForAudioClassification(yamnet_config())
+        inputs["labels"] = torch.rand(BATCH, 5, generator=torch.Generator().manual_seed(2))
+    elif name == "yamnet":
+        model = AfmYamnetModel(yamnet_config(use_class_head=False))
+    elif name == "effects_cnn":
+        model = AfmEffectsCnnModel(effects)
+    else:
+        head = {"use_framewise_head": True, "num_classes": 5, "head_dim": 6}
+        model = AfmEarsModel(
+            AfmEarsConfig(ears=[yamnet_config(use_class_head=False), effects], frames=[200, 200], **head)
+        )
+        inputs = {"input_features": torch.cat([log_mels(), log_mels()], dim=-1)}
+    return Row(name, perturb(model).eval(), inputs)
+
+
 def encoder_row(name: str) -> Row:
     if name == "speech":
         return speech_row()
+    if name in EARS:
+        return ear_row(name)
     if name == "htsat":
         model = AfmHtsatModel(htsat_config(use_framewise_head=True, num_classes=5))
     else:
@@ -132,7 +166,8 @@ def generating_row(name: str) -> Row:
     return row
 
 
-ROWS = ["clap", "clap_2022", "clap_classification", "htsat", "cnn14", "speech", *GENERATING]
+EARS = ["yamnet", "yamnet_classification", "effects_cnn", "ears"]
+ROWS = ["clap", "clap_2022", "clap_classification", "htsat", "cnn14", "speech", *EARS, *GENERATING]
 
 
 def make_row(name: str) -> Row:

@@ -16,6 +16,7 @@ from transformers.utils import TransformersKwargs
 from transformers.utils.generic import merge_with_config_defaults
 from transformers.utils.output_capturing import capture_outputs
 
+from ..common.batch_norms_afm import StillBatchNorms
 from ..common.modeling_afm_common import cut_frames
 from .configuration_afm_effects_cnn import AfmEffectsCnnConfig
 
@@ -37,7 +38,7 @@ class AfmEffectsCnnBlock(GradientCheckpointingLayer):
         return F.max_pool2d(hidden_states, self.pool_size) if self.pool_size > 1 else hidden_states
 
 
-class AfmEffectsCnnPreTrainedModel(PreTrainedModel):
+class AfmEffectsCnnPreTrainedModel(StillBatchNorms, PreTrainedModel):
     config: AfmEffectsCnnConfig
     base_model_prefix = "encoder"
     main_input_name = "input_features"

@@ -18,6 +18,16 @@ SINGLE: dict[str, type[PreTrainedConfig]] = {
     for config in (AfmHtsatConfig, AfmCnn14Config, AfmSpeechEncoderConfig, AfmYamnetConfig, AfmEffectsCnnConfig)
 }
 
+# Of a config, what is not about the encoder.
+ABOUT_THE_FILE = ("transformers_version", "_name_or_path", "architectures")
+
+
+def _settings(ear: PreTrainedConfig | dict[str, Any]) -> dict[str, Any]:
+    """An encoder's settings that are not the default, with its `model_type`."""
+    settings = ear.to_diff_dict() if isinstance(ear, PreTrainedConfig) else ear
+    return {name: value for name, value in settings.items() if name not in ABOUT_THE_FILE}
+
+
 # Ears whose embedding of a clip is the mean of embeddings of the same width at steps in time.
 STEPPING = (AfmYamnetConfig, AfmEffectsCnnConfig)
 
@@ -67,13 +77,13 @@ class AfmEarsConfig(AfmConfig):
         super().__post_init__(**kwargs)
         if not self.ears and not self.frames:  # transformers makes configs without arguments to compare with
             self.ears, self.frames = [AfmYamnetConfig()], [AfmYamnetConfig().patch_frames]
-        self.ears = [ear.to_dict() if isinstance(ear, PreTrainedConfig) else dict(ear) for ear in self.ears]
+        self.ears = [_settings(ear) for ear in self.ears]
         if not self.ears or len(self.ears) != len(self.frames):
             raise ValueError(
                 f"`ears` and `frames` name one value per encoder, at least one, but have {len(self.ears)} and "
                 f"{len(self.frames)} entries."
             )
-        self.configs()
+        self.ears = [_settings(config) for config in self.configs()]
 
     def configs(self) -> list[Any]:
         """The encoders' configs.

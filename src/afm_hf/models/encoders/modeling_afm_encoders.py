@@ -12,6 +12,7 @@ from transformers.processing_utils import Unpack
 from transformers.utils import ModelOutput, TransformersKwargs, can_return_tuple
 
 from ..cnn14.modeling_afm_cnn14 import AfmCnn14Model
+from ..common.batch_norms_afm import StillBatchNorms
 from ..common.modeling_afm_common import AfmProjection, AfmProjectionLinear
 from ..effects_cnn.modeling_afm_effects_cnn import AfmEffectsCnnModel
 from ..htsat.modeling_afm_htsat import AfmHtsatModel
@@ -37,12 +38,14 @@ class AfmEarsModelOutput(ModelOutput):
         framewise_output (`torch.Tensor` of shape `(batch, steps, num_classes)`, *optional*):
             Probabilities of the classes at every step, which sum up to 1, if `config.use_framewise_head`.
         clipwise_output (`torch.Tensor` of shape `(batch, num_classes)`, *optional*): Those of the clip.
+        hidden_states (`tuple(torch.Tensor)`, *optional*): Those of the ears, one ear's after another's.
     """
 
     last_hidden_state: torch.Tensor | None = None
     pooler_output: torch.Tensor | None = None
     framewise_output: torch.Tensor | None = None
     clipwise_output: torch.Tensor | None = None
+    hidden_states: tuple[torch.Tensor, ...] | None = None
 
 
 class AfmEarsClassifier(nn.Module):
@@ -67,7 +70,7 @@ class AfmEarsClassifier(nn.Module):
         return torch.softmax(self.logit_scale.exp() * heard @ classes.t(), dim=-1)
 
 
-class AfmEarsModel(PreTrainedModel):
+class AfmEarsModel(StillBatchNorms, PreTrainedModel):
     """Several encoders that hear the same clip; their embeddings are put one after the other, and standardised.
 
     `mean` and `std` `(hidden_size,)` are those of the embeddings of the training clips (0 and 1 at first): the ears
@@ -91,7 +94,7 @@ class AfmEarsModel(PreTrainedModel):
     def __init__(self, config: AfmEarsConfig) -> None:
         super().__init__(config)
         self.ears = nn.ModuleList(SINGLE_ENCODERS[ear.model_type]._from_config(ear) for ear in config.configs())
-        self.mels = config.mels
+        self.mels, self.steps = config.mels, config.num_steps()
         self.register_buffer("mean", torch.zeros(config.hidden_size))
         self.register_buffer("std", torch.ones(config.hidden_size))
         if config.use_framewise_head:
@@ -145,14 +148,15 @@ class AfmEarsModel(PreTrainedModel):
                 "`AfmEarsFeatureExtractor` that came with the model."
             )
         pooled, steps = [], []
-        count = self.config.num_steps()
+        hidden_states: tuple[torch.Tensor, ...] = ()
         for ear, length, features in zip(
             self.ears, self.config.frames, input_features.split(self.mels, dim=3), strict=True
         ):
             outputs = ear(features[:, :, :length], **kwargs)
             pooled.append(outputs.pooler_output)
             own = outputs.last_hidden_state if isinstance(ear.config, STEPPING) else outputs.pooler_output[:, None]
-            steps.append(own[:, torch.arange(count, device=own.device) * own.shape[1] // count])
+            steps.append(own[:, torch.arange(self.steps, device=own.device) * own.shape[1] // self.steps])
+            hidden_states += outputs.hidden_states or ()
         clip, in_time = self._standardized(torch.cat(pooled, dim=-1)), self._standardized(torch.cat(steps, dim=-1))
         has_head = self.config.use_framewise_head
         return AfmEarsModelOutput(
@@ -160,6 +164,7 @@ class AfmEarsModel(PreTrainedModel):
             pooler_output=clip,
             framewise_output=self.classifier(in_time) if has_head else None,
             clipwise_output=self.classifier(clip) if has_head else None,
+            hidden_states=hidden_states or None,
         )
 
     def _standardized(self, embeddings: torch.Tensor) -> torch.Tensor:

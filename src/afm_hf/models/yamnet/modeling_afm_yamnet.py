@@ -17,6 +17,7 @@ from transformers.utils import ModelOutput, TransformersKwargs, can_return_tuple
 from transformers.utils.generic import merge_with_config_defaults
 from transformers.utils.output_capturing import capture_outputs
 
+from ..common.batch_norms_afm import StillBatchNorms
 from ..common.modeling_afm_common import average_windows, cut_frames, flatten_windows
 from .configuration_afm_yamnet import AfmYamnetConfig
 
@@ -86,7 +87,7 @@ class AfmYamnetBlock(GradientCheckpointingLayer):
         return self.pointwise(self.depthwise(hidden_states))
 
 
-class AfmYamnetPreTrainedModel(PreTrainedModel):
+class AfmYamnetPreTrainedModel(StillBatchNorms, PreTrainedModel):
     config: AfmYamnetConfig
     base_model_prefix = "yamnet"
     main_input_name = "input_features"
