@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from answers_facts import Bank
+from clap_head import TEMPLATE, Draws, Lesson, fit, split_rows
 from safetensors.torch import load_file, save_file
 from small_clap_features import load_rows, load_variants
 from torch.nn import functional as F
-from train_small_clap import Draws, Lesson, fit, parser, split_rows
-from train_tiny_clap import TEMPLATE
+from train_small_clap import parser
 from transformers import AutoModel, AutoTokenizer, PreTrainedTokenizerBase
 
 from afm_hf import ClapAfmModel

@@ -1,4 +1,4 @@
-"""What the tiny Pengi, ADIFF and Mellow are asked and should answer: the papers' prompts, answers of labels and facts.
+"""What the small Pengi, ADIFF and Mellow are asked and should answer: the papers' prompts, answers of labels and facts.
 
 `PengiTasks`, `AdiffTasks` and `MellowTasks` draw examples from a `Bank` of clips. What cannot be known from the clip
 is asked, too, and answered with `UNKNOWN`.

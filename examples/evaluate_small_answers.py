@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from answers_facts import FACTS, judge, measure
 from answers_tasks import BEFORE, EVENT, FIRST, IS_THERE, LAST, NOT_HEARD, NOT_HEARD_ASIDE, UNKNOWN, WHAT
-from evaluate_tiny_clap import read_metadata
+from evaluate_small_clap import read_metadata
 from small_clap_features import decibels, feature_extractor
 from transformers import pipeline
 from transformers.utils import logging

@@ -12,7 +12,7 @@ from collections import Counter
 from pathlib import Path
 
 import torch
-from evaluate_tiny_clap import read_metadata
+from evaluate_small_clap import read_metadata
 from transformers import AutoModel, AutoProcessor, pipeline
 
 from afm_hf import ClapAfmModel, ClapAfmProcessor, bundled_model

@@ -1,7 +1,7 @@
 """What both ears of the small CLAP hear in every training clip, in several augmented variants; in every test clip once.
 
 `prepare` is called by train_small_clap.py. The ears are frozen, so what they hear is computed once and kept: the head
-is trained on them in a minute. Which clips may be used is decided by tiny_clap_data.py.
+is trained on them in a minute. Which clips may be used is decided by clap_clips.py.
 """
 
 import json
@@ -17,8 +17,8 @@ import soundfile
 import soxr
 import torch
 from answers_facts import measure
+from clap_clips import load_clip, training_rows
 from safetensors.torch import load_file, save_file
-from tiny_clap_data import load_clip, training_rows
 from tqdm import tqdm
 from transformers import AutoModel
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from evaluate_tiny_clap import read_metadata
+from evaluate_small_clap import read_metadata
 from transformers import pipeline
 
 from afm_hf import TestTimeAdaptationPipeline, bundled_model

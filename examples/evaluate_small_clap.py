@@ -1,24 +1,64 @@
-"""Figures of a CLAP checkpoint on a folder of labelled sounds; by default the bundled tiny model.
+"""Figures of a CLAP checkpoint on a folder of labelled sounds; by default the bundled one.
 
-    python examples/evaluate_tiny_clap.py --sounds examples/sounds
+    python examples/evaluate_small_clap.py --sounds examples/sounds
 
 The folder holds `metadata.csv` (`file_name`, `label`, `source`). Scores are macro averages over the labels that occur,
 in per cent: top-1 and top-5 against all labels of the folder, and 5-way accuracy (the true label against four others).
-Clips from soundfont packages are notes rendered from samples, so the rows "recorded" leave them out.
+Clips from soundfont packages are notes rendered from samples, so the rows "recorded" leave them out. "swapped" is the
+control: each clip's label with the audio of a clip of another label, which a model that hears must not name.
+
+`--everyday` prints a table of thirty everyday labels: how many of their clips are named among the thirty.
+`--yamnet FOLDER` adds the baseline that needs no training: YAMNet's probabilities of AudioSet's classes, mapped to the
+labels by the likeness of their names in the checkpoint's text space.
 """
 
 import argparse
 import csv
 import json
+import random
 from math import comb
 from pathlib import Path
 
 import torch
-from transformers import AutoModel, AutoProcessor
+from transformers import AutoFeatureExtractor, AutoModel, AutoModelForAudioClassification, AutoProcessor
 
 from afm_hf import ClapAfmModel, ClapAfmProcessor, bundled_model
 
 TEMPLATE = "This is a sound of {}."  # the default of transformers' zero-shot-audio-classification pipeline
+
+
+EVERYDAY = (
+    "person speaking",
+    "people laughing",
+    "person screaming",
+    "applause",
+    "crowd of people talking",
+    "music",
+    "guitar",
+    "piano",
+    "violin",
+    "drum kit",
+    "dog barking",
+    "cat meowing",
+    "cow mooing",
+    "horse neighing",
+    "sheep or goat bleating",
+    "rooster crowing",
+    "birds singing",
+    "rain",
+    "thunder",
+    "wind",
+    "stream of running water",
+    "fire crackling",
+    "footsteps",
+    "door opening or closing",
+    "glass breaking",
+    "car engine",
+    "train",
+    "helicopter",
+    "bell ringing",
+    "telephone ringing",
+)
 
 
 def scores(similarity: torch.Tensor, truth: list[int]) -> dict[str, float]:
@@ -70,12 +110,44 @@ def embed_audio(model: ClapAfmModel, processor: ClapAfmProcessor, paths: list[Pa
     return torch.cat(rows)
 
 
+def everyday(model: ClapAfmModel, processor: ClapAfmProcessor, audio: torch.Tensor, rows: list[dict[str, str]]) -> None:
+    """Print, for each of thirty labels, its hits among the thirty, and what its clips were taken for."""
+    text = embed_texts(model, processor, [TEMPLATE.format(label) for label in EVERYDAY])
+    mine = [i for i, row in enumerate(rows) if row["label"] in EVERYDAY]
+    similarity = audio[mine] @ text.T
+    print(f"thirty everyday labels, {len(mine)} clips")
+    per_label(similarity, [rows[i] for i in mine], list(EVERYDAY))
+    guesses = [EVERYDAY[i] for i in similarity.argmax(1).tolist()]
+    hits = sum(guess == rows[i]["label"] for guess, i in zip(guesses, mine, strict=True))
+    missing = sorted(set(EVERYDAY) - {row["label"] for row in rows})
+    print(f"  together: {hits}/{len(mine)}; no clip: {', '.join(missing) or 'none missing'}")
+
+
+@torch.inference_mode()
+def yamnet_alone(
+    folder: Path, model: ClapAfmModel, processor: ClapAfmProcessor, paths: list[Path], bank: list[str]
+) -> torch.Tensor:
+    """`(clips, labels)`: the probabilities of AudioSet's classes, each given to the labels whose names are like it."""
+    yamnet = AutoModelForAudioClassification.from_pretrained(folder).eval()
+    extractor = AutoFeatureExtractor.from_pretrained(folder)
+    heard = torch.cat([yamnet(**extractor([str(path)], return_tensors="pt")).logits.sigmoid() for path in paths])
+    names = [yamnet.config.id2label[index].lower() for index in range(heard.shape[1])]
+    likeness = embed_texts(model, processor, names) @ embed_texts(model, processor, bank).T
+    return heard @ torch.softmax(likeness / 0.1, dim=1)
+
+
 def table(audio: torch.Tensor, rows: list[dict[str, str]], bank: list[str], text: torch.Tensor) -> None:
     """Print the figures over all clips and over recorded ones."""
-    similarity = audio @ text.T
+    show(audio @ text.T, rows, bank)
+
+
+def show(similarity: torch.Tensor, rows: list[dict[str, str]], bank: list[str]) -> None:
+    """The figures of `(clips, labels)` similarities."""
     recorded = [i for i, row in enumerate(rows) if "soundfont" not in row["source"]]
     for name, chosen in (("all", list(range(len(rows)))), ("recorded", recorded)):
         figures = scores(similarity[chosen], [bank.index(rows[i]["label"]) for i in chosen])
+        hit = {rows[i]["label"] for i in chosen if bank[int(similarity[i].argmax())] == rows[i]["label"]}
+        figures["labels without a hit"] = len({rows[i]["label"] for i in chosen} - hit)
         print(f"  {name:9s}" + "  ".join(f"{key} {value:.4g}" for key, value in figures.items()))
 
 
@@ -93,6 +165,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sounds", type=Path, required=True, help="folder with metadata.csv")
     parser.add_argument("--model", default=None, help="a checkpoint's folder; the bundled model by default")
+    parser.add_argument("--everyday", action="store_true", help="also print the table of thirty everyday labels")
+    parser.add_argument("--yamnet", type=Path, help="a converted YAMNet: also print the baseline of its classes")
     parser.add_argument("--per-label", action="store_true", help="also print the hits of each label")
     args = parser.parse_args()
 
@@ -105,6 +179,14 @@ def main() -> None:
     text = embed_texts(model, processor, [TEMPLATE.format(label) for label in bank])
     print(f"{folder.name}: {model.num_parameters()} parameters; {len(rows)} clips; candidates: {len(bank)} labels")
     table(audio, rows, bank, text)
+    order = random.Random(0).sample(range(len(rows)), len(rows))
+    swapped = [next(j for j in order[k:] + order[:k] if rows[j]["label"] != row["label"]) for k, row in enumerate(rows)]
+    print("swapped audio")
+    table(audio[swapped], rows, bank, text)
+    if args.yamnet:
+        print("YAMNet's classes by their names")
+        paths = [args.sounds / row["file_name"] for row in rows]
+        show(yamnet_alone(args.yamnet, model, processor, paths, bank), rows, bank)
     trained = folder / "training_labels.json"
     if trained.exists():
         known = json.loads(trained.read_text())
@@ -112,6 +194,8 @@ def main() -> None:
         print(f"candidates: these and all training labels, {len(wide)}")
         table(audio, rows, wide, embed_texts(model, processor, [TEMPLATE.format(label) for label in wide]))
         print("labels without a training clip:", ", ".join(sorted(set(bank) - set(known))) or "none")
+    if args.everyday:
+        everyday(model, processor, audio, rows)
     if args.per_label:
         per_label(audio @ text.T, rows, bank)
 

@@ -1,6 +1,6 @@
-"""The text tower of the tiny CLAP: a small BERT with a pruned vocabulary, distilled from a sentence encoder.
+"""The text tower of the small CLAP: a small BERT with a pruned vocabulary, distilled from a sentence encoder.
 
-`distil` is called by train_tiny_clap.py. The teacher is MiniLM (mean-pooled, L2-normalised sentence embeddings, 384
+`distil` is called by train_small_clap.py. The teacher is MiniLM (mean-pooled, L2-normalised sentence embeddings, 384
 wide). The student keeps the teacher's word pieces that captions of sounds need, starts from the teacher's own
 embeddings of single pieces (principal components), and learns to give the teacher's sentence embedding.
 """
