@@ -13,6 +13,7 @@ from transformers import pipeline
 
 from afm_hf import ClapAfmProcessor
 from afm_hf.adaptation.few_shot import draw_shots, fit_linear_probe, fit_lora, fit_mapper
+from afm_hf.adaptation.logistic import fit_logistic
 
 LABELS = ["low", "high", "low", "high", "low", "high"]
 
@@ -121,3 +122,15 @@ def test_mistakes_are_named():
     bad[2] = bad[2] * np.nan
     with pytest.raises(ValueError, match=r"audio\[2\]"):
         fit_linear_probe(model, processor, bad, LABELS)
+
+
+def test_a_feature_that_hardly_varies_in_the_examples_does_not_decide():
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(6, 8, generator=generator)
+    targets = torch.tensor([0, 0, 0, 1, 1, 1])
+    features[:, 0] = torch.tensor([-1.0, -1.2, -0.9, 1.0, 1.1, 0.8])
+    features[:, 1] = 1e-5 * targets  # as behind a ReLU that few clips reach
+    weight, bias, _ = fit_logistic(features, targets, 2, l2=0.1, steps=100)
+    other = features[:3].clone()
+    other[:, 1] = 1.0  # 100,000 times as far from the rest as the examples are from each other
+    assert ((other @ weight.T + bias).argmax(-1) == 0).all()

@@ -3,6 +3,18 @@
 import torch
 from torch.nn import functional as F
 
+LEAST_SPREAD = 0.1  # of the root mean square over all features
+
+
+def _spread(features: torch.Tensor) -> torch.Tensor:
+    """Standard deviation of each feature, not below a share of the usual one.
+
+    Of few examples some features are all but constant, as embeddings behind a ReLU are; divided by their own deviation
+    they would be enormous in the next clip.
+    """
+    spread = features.std(dim=0, correction=0)
+    return spread.clamp(min=max(1e-6, LEAST_SPREAD * float(spread.square().mean().sqrt())))
+
 
 def fit_logistic(
     features: torch.Tensor, targets: torch.Tensor, classes: int, l2: float, steps: int
@@ -23,7 +35,7 @@ def fit_logistic(
     Returns:
         Weights `(classes, features)` and bias `(classes,)` for the features as they came; the loss of every evaluation.
     """
-    mean, scale = features.mean(dim=0), features.std(dim=0, correction=0).clamp(min=1e-6)
+    mean, scale = features.mean(dim=0), _spread(features)
     standardised = (features - mean) / scale
     weight = torch.zeros(classes, features.shape[1], device=features.device, requires_grad=True)
     bias = torch.zeros(classes, device=features.device, requires_grad=True)
@@ -59,7 +71,7 @@ def fit_logistic_tags(
     Returns:
         Weights `(tags, features)` and bias `(tags,)` for the features as they came.
     """
-    mean, scale = features.mean(dim=0), features.std(dim=0, correction=0).clamp(min=1e-6)
+    mean, scale = features.mean(dim=0), _spread(features)
     standardised = (features - mean) / scale
     weight = torch.zeros(targets.shape[1], features.shape[1], device=features.device, requires_grad=True)
     bias = torch.zeros(targets.shape[1], device=features.device, requires_grad=True)
