@@ -1,10 +1,10 @@
 """
 What test-time adaptation costs: a step against one plain zero-shot call, and what is spent once for every clip.
 
-    python benchmarks/adaptation.py [--models clap-tiny clap-2023] [--labels 20] [--repeats 3] [--json FILE]
+    python benchmarks/adaptation.py [--models clap-small clap-2023] [--labels 20] [--repeats 3] [--json FILE]
 
 Seconds of processor time, best of the repeats, one thread; every ratio is of figures of the same run. clap-2023 has
-random weights and the word pieces of clap-tiny, which does not change the work.
+random weights and the word pieces of clap-small, which does not change the work.
 """
 
 import argparse
@@ -41,21 +41,21 @@ def seconds(work: Callable[[], Any], repeats: int) -> float:
     return best
 
 
-def clap_tiny() -> tuple[Any, Any, Any]:
+def clap_small() -> tuple[Any, Any, Any]:
     """The bundled model: BERT of two layers."""
-    model = AutoModel.from_pretrained(bundled_model("clap-tiny")).eval()
-    processor = AutoProcessor.from_pretrained(bundled_model("clap-tiny"))
+    model = AutoModel.from_pretrained(bundled_model("clap-small")).eval()
+    processor = AutoProcessor.from_pretrained(bundled_model("clap-small"))
     return model, processor.tokenizer, processor.feature_extractor
 
 
 def clap_2023() -> tuple[Any, Any, Any]:
     """HTSAT and GPT-2 in full size."""
-    tokenizer = clap_tiny()[1]
+    tokenizer = clap_small()[1]
     model = ClapAfmModel(ClapAfmConfig(text_config=ClapAfmTextConfig(encoder_config=GPT2Config()))).eval()
     return model, tokenizer, ClapAfmFeatureExtractor()
 
 
-MODELS: dict[str, Callable[[], tuple[Any, Any, Any]]] = {"clap-tiny": clap_tiny, "clap-2023": clap_2023}
+MODELS: dict[str, Callable[[], tuple[Any, Any, Any]]] = {"clap-small": clap_small, "clap-2023": clap_2023}
 
 
 def measure(parts: tuple[Any, Any, Any], labels: list[str], repeats: int) -> Iterator[tuple[str, float]]:

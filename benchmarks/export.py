@@ -1,6 +1,6 @@
-"""Exported CLAP towers against the model itself, in turns, on one thread: `python benchmarks/export.py [--tiny]`.
+"""Exported CLAP towers against the model itself, in turns, on one thread: `python benchmarks/export.py [--small]`.
 
-Random weights at the full size of CLAP 2023, or the bundled clap-tiny. Needs onnx, onnxscript and onnxruntime.
+Random weights at the full size of CLAP 2023, or the bundled clap-small. Needs onnx, onnxscript and onnxruntime.
 """
 
 import argparse
@@ -29,12 +29,12 @@ def seconds(call: Callable[[], object]) -> float:
 @torch.no_grad()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tiny", action="store_true", help="clap-tiny instead of the full size")
-    tiny = parser.parse_args().tiny
+    parser.add_argument("--small", action="store_true", help="clap-small instead of the full size")
+    small = parser.parse_args().small
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    model = (AutoModel.from_pretrained(bundled_model("clap-tiny")) if tiny else ClapAfmModel(ClapAfmConfig())).eval()
-    frames, words = (101, 6000) if tiny else (965, 50000)
+    model = (AutoModel.from_pretrained(bundled_model("clap-small")) if small else ClapAfmModel(ClapAfmConfig())).eval()
+    frames, words = (101, 6000) if small else (965, 50000)
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         exported = ExportedClap.load(export_clap(model, Path(folder) / "onnx", frames), threads=1)

@@ -4,7 +4,7 @@ Speed and memory of training: every recipe, and what checkpointing, GradCache, b
     python benchmarks/training.py [--quick] [--cpu-time] [--threads 1] [--width 64 --layers 2] [--json FILE]
 
 Every case is a process of its own that trains under `Trainer` on the clips of examples/sounds, with the models of the
-examples: clap-tiny; CLAPCAP, Pengi, Mellow and ADIFF with its audio encoder and a GPT-2 of `--width` and `--layers`.
+examples: clap-small; CLAPCAP, Pengi, Mellow and ADIFF with its audio encoder and a GPT-2 of `--width` and `--layers`.
 
 * `step_s` is the median of the steps after the first, `waits_for_data` the share of it before the batch is there.
 * `bare_step_s` is the same step by hand on a batch in memory (forward, backward, optimiser), in turns with the real
@@ -132,7 +132,7 @@ def peak_mb() -> float:
 def make(case: Case) -> tuple[type[Trainer], Any, Any, list[dict[str, Any]]]:
     """Trainer, model, collator and rows of a case."""
     data, _ = read_audio_folder(ROOT / "examples" / "sounds", check="exists")
-    folder = afm_hf.bundled_model("clap-tiny")
+    folder = afm_hf.bundled_model("clap-small")
     if case.recipe == "clap":
         model = AutoModel.from_pretrained(folder)
         if case.cached_chunk:

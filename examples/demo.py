@@ -1,4 +1,4 @@
-"""Tells real sounds apart: the bundled tiny CLAP on the bundled clips, offline. This is what `make demo` runs.
+"""Tells real sounds apart: the bundled small CLAP on the bundled clips, offline. This is what `make demo` runs.
 
 Prints a table and writes a picture of the first clips: waveform, log-mel, label probabilities.
 """
@@ -14,6 +14,7 @@ from transformers import pipeline
 from transformers.utils import logging
 
 import afm_hf
+from afm_hf.demo.pictures import drawn_front_end
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -43,16 +44,17 @@ def print_table(clips: list[Path], truth: dict[str, str], results: list[list[dic
 def draw(clips: list[Path], results: list[list[dict[str, Any]]], feature_extractor: Any, path: Path) -> None:
     """Waveform, log-mel and the five likeliest labels of each clip."""
     figure, axes = plt.subplots(len(clips), 3, figsize=(13, 2.4 * len(clips)), layout="constrained", squeeze=False)
-    rate = feature_extractor.sampling_rate
+    rate, ear = feature_extractor.sampling_rate, drawn_front_end(feature_extractor)
     for row, clip, result in zip(axes, clips, results, strict=True):
         waveform = afm_hf.load_audio(clip, rate)
         row[0].plot(np.arange(len(waveform)) / rate, waveform, linewidth=0.5)
         row[0].set(title=clip.stem.replace("_", " "), xlabel="time (s)", ylabel="amplitude", ylim=(-1, 1))
-        log_mel = feature_extractor([clip], return_tensors="np", truncation="first")["input_features"][0, 0]
-        seconds = len(log_mel) * feature_extractor.hop_length / rate
+        features = ear([waveform], rate, return_tensors="np", padding="repeat", truncation="first")
+        log_mel = features["input_features"][0, 0]
+        seconds = len(log_mel) * ear.hop_length / ear.sampling_rate
         image = row[1].imshow(log_mel.T, origin="lower", aspect="auto", extent=(0, seconds, 0, log_mel.shape[1]))
-        row[1].set(title="log-mel (repeated to the clip length)", xlabel="time (s)", ylabel="mel band")
-        figure.colorbar(image, ax=row[1], label="dB")
+        row[1].set(title="log-mel (repeated to the window's length)", xlabel="time (s)", ylabel="mel band")
+        figure.colorbar(image, ax=row[1], label="log-mel")
         best = result[:5][::-1]
         row[2].barh([guess["label"] for guess in best], [guess["score"] for guess in best])
         row[2].set(title="label probabilities", xlim=(0, 1))
@@ -70,7 +72,7 @@ def main() -> None:
 
     clips = afm_hf.bundled_audio()
     truth = read_labels(clips[0].parent)
-    classify = pipeline("zero-shot-audio-classification", model=afm_hf.bundled_model("clap-tiny"))
+    classify = pipeline("zero-shot-audio-classification", model=afm_hf.bundled_model("clap-small"))
     results = classify([str(clip) for clip in clips], candidate_labels=sorted(set(truth.values())), batch_size=8)
     print_table(clips, truth, results)
     picture = arguments.output / "demo.png"

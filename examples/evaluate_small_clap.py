@@ -170,7 +170,7 @@ def main() -> None:
     parser.add_argument("--per-label", action="store_true", help="also print the hits of each label")
     args = parser.parse_args()
 
-    folder = Path(args.model or bundled_model("clap-tiny"))
+    folder = Path(args.model or bundled_model("clap-small"))
     model = AutoModel.from_pretrained(folder).eval()
     processor = AutoProcessor.from_pretrained(folder)
     rows = read_metadata(args.sounds)

@@ -46,7 +46,7 @@ def zero_shot(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sounds", type=Path, required=True, help="folder with metadata.csv")
-    parser.add_argument("--model", default=str(bundled_model("clap-tiny")))
+    parser.add_argument("--model", default=str(bundled_model("clap-small")))
     parser.add_argument("--shots", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--draws", type=int, default=10)
     arguments = parser.parse_args()

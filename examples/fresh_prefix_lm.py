@@ -2,10 +2,11 @@
 
     python examples/fresh_prefix_lm.py --architecture adiff --data examples/sounds --output adiff-fresh
 
-They have the ear of clap-tiny; SELM (speech emotion) is a Pengi with a speech encoder, by default an untrained tiny
-Wav2Vec2, or `--speech_encoder` (a folder or Hub id, as facebook/wav2vec2-base; its fourth layer is heard).
-The language model is a GPT-2 of two layers with a byte-level BPE of the folder's captions. For real training begin with
-a converted checkpoint, or give the config of your architecture a real language model and encoder.
+They hear with one of clap-small's trained ears, the lighter one (YAMNet); SELM (speech emotion) is a Pengi with a
+speech encoder, by default an untrained tiny Wav2Vec2, or `--speech_encoder` (a folder or Hub id, as
+facebook/wav2vec2-base; its fourth layer is heard). The language model is a GPT-2 of two layers with a byte-level BPE
+of the folder's captions. For real training begin with a converted checkpoint, or give the config of your architecture
+a real language model and encoder.
 """
 
 import argparse
@@ -14,17 +15,17 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import AutoModel, AutoProcessor, GPT2Config, PreTrainedTokenizerFast, Wav2Vec2Config
+from transformers import AutoModel, GPT2Config, PreTrainedTokenizerFast, Wav2Vec2Config
 
 import afm_hf
 from afm_hf.data import read_audio_folder
 
 END, PAD, AUDIO = "<|endoftext|>", "<|pad|>", "<|audio|>"
 NAMES = {
-    "clapcap": ("ClapAfmCaptioning", "ClapAfm", "ForConditionalGeneration"),
-    "pengi": ("Pengi", "Pengi", "ForConditionalGeneration"),
-    "mellow": ("Mellow", "Mellow", "ForCausalLM"),
-    "adiff": ("Adiff", "Adiff", "ForConditionalGeneration"),
+    "clapcap": ("ClapAfmCaptioning", "ClapAfmForConditionalGeneration"),
+    "pengi": ("Pengi", "PengiForConditionalGeneration"),
+    "mellow": ("Mellow", "MellowForCausalLM"),
+    "adiff": ("Adiff", "AdiffForConditionalGeneration"),
 }
 
 
@@ -45,32 +46,29 @@ def make_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
 
 
 def build(architecture: str, texts: list[str], width: int = 64, layers: int = 2) -> tuple[Any, Any]:
-    """The untrained model, with clap-tiny's audio tower and a GPT-2 of `width` and `layers`, and its processor."""
-    clap = AutoModel.from_pretrained(afm_hf.bundled_model())
-    front = AutoProcessor.from_pretrained(afm_hf.bundled_model()).feature_extractor.to_dict()
+    """The untrained model, with clap-small's YAMNet and a GPT-2 of `width` and `layers`, and its processor."""
+    ear = AutoModel.from_pretrained(afm_hf.bundled_model()).audio_model.encoder.ears[0]
+    front = afm_hf.AfmYamnetFeatureExtractor(max_length_s=2.415, truncation="first", padding="repeat")
     tokenizer = make_tokenizer(texts)
     end, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
     shape = {"n_embd": width, "n_layer": layers, "n_head": max(4, width // 64)}
     text = GPT2Config(vocab_size=len(tokenizer), n_positions=160, bos_token_id=end, eos_token_id=end, **shape)
     sizes: dict[str, Any] = {"prefix_length": 4, "mapper_layers": 1, "mapper_heads": 4, "projection_dim": 384}
-    audio = clap.config.audio_config.encoder_config.to_dict()
+    audio = ear.config.to_dict()
     if architecture == "mellow":  # hears class probabilities, here of classes of its own
-        sizes = {"projection_dropout": 0.1, "clip_frames": 101}
-        audio |= {"use_clipwise_head": True, "num_classes": 32}
+        sizes = {"projection_dropout": 0.1, "clip_frames": 240}
+        audio |= {"use_class_head": True, "num_classes": 32}
     elif architecture == "adiff":
         sizes |= {"cross_layers": 1, "separator_token_id": end}
-    config_name, extractor_name, kind = NAMES[architecture]
+    config_name, model_name = NAMES[architecture]
     config = getattr(afm_hf, f"{config_name}Config")(audio_config=audio, text_config=text, pad_token_id=pad, **sizes)
-    model = getattr(afm_hf, f"{extractor_name}{kind}")(config)
-    model.model.audio_tower.load_state_dict(clap.audio_model.encoder.state_dict(), strict=architecture != "mellow")
+    model = getattr(afm_hf, model_name)(config)
+    model.model.audio_tower.load_state_dict(ear.state_dict(), strict=architecture != "mellow")
     model.generation_config.update(eos_token_id=end, pad_token_id=pad, suppress_tokens=[config.audio_token_id])
     how: dict[str, Any] = {"prefix_length": config.num_placeholders, "answer_suffix": END}
     if architecture != "clapcap":
         how |= {"prompt_length": 24, "prompt_suffix": ""}
-    extractor = getattr(afm_hf, f"{extractor_name}FeatureExtractor")(
-        **{key: value for key, value in front.items() if not key.endswith("_type")}
-    )
-    parts = [extractor, tokenizer, tokenizer] if architecture == "pengi" else [extractor, tokenizer]
+    parts = [front, tokenizer, tokenizer] if architecture == "pengi" else [front, tokenizer]
     return model, getattr(afm_hf, f"{config_name}Processor")(*parts, **how)
 
 

@@ -52,7 +52,7 @@ def report(name: str, scores: np.ndarray) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--captions", type=Path, required=True)
-    parser.add_argument("--model", default="clap-tiny")
+    parser.add_argument("--model", default="clap-small")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     groups = [row.texts("Caption") for row in read_rows(args.captions, ["Caption"])]

@@ -4,7 +4,7 @@
 
 The folder holds `metadata.csv` (`file_name`, `label`, `caption`). Beside MTEB's figures stand those of our own tasks on
 the same clips, which should be the same. Retrieval takes the first clip of every caption. Tasks that MTEB has itself
-run in the same way: `mteb.evaluate(MtebEncoder("clap-tiny"), mteb.get_tasks(tasks=["RavdessZeroshot"]))`.
+run in the same way: `mteb.evaluate(MtebEncoder("clap-small"), mteb.get_tasks(tasks=["RavdessZeroshot"]))`.
 """
 
 import argparse
@@ -84,7 +84,7 @@ class Retrieval(AbsTaskRetrieval):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sounds", type=Path, required=True, help="folder with metadata.csv")
-    parser.add_argument("--model", default="clap-tiny", help="a bundled model, a folder, or a Hub id")
+    parser.add_argument("--model", default="clap-small", help="a bundled model, a folder, or a Hub id")
     args = parser.parse_args()
     with (args.sounds / "metadata.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))

@@ -121,7 +121,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sounds", type=Path, help="a folder of clips; the bundled ones if not given")
     parser.add_argument("--others", action="store_true", help="leave out of the folder what is bundled")
-    parser.add_argument("--model", default=str(bundled_model("clap-tiny")))
+    parser.add_argument("--model", default=str(bundled_model("clap-small")))
     parser.add_argument("--good", action="append", help="a prompt of good audio; repeatable")
     parser.add_argument("--bad", action="append", help="its opposite, once for each --good")
     parser.add_argument("--kinds", nargs="+", choices=list(STUDIES), default=list(STUDIES), help="degradations to try")

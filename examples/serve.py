@@ -23,7 +23,7 @@ from transformers import pipeline
 import afm_hf
 from afm_hf.hub.loading import resolve_model
 
-MODEL = os.environ.get("AFM_HF_MODEL", "clap-tiny")
+MODEL = os.environ.get("AFM_HF_MODEL", "clap-small")
 MOST_BYTES = 20_000_000
 MOST_SECONDS = 120
 MOST_LABELS = 1000

@@ -134,7 +134,7 @@ def why(adapter: TestTimeAdaptationPipeline, task: Task) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sounds", type=Path, required=True, help="folder with metadata.csv")
-    parser.add_argument("--model", default=str(bundled_model("clap-tiny")))
+    parser.add_argument("--model", default=str(bundled_model("clap-small")))
     parser.add_argument("--draws", type=int, default=20)
     parser.add_argument("--views", type=int, default=64)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)

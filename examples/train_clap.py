@@ -30,7 +30,7 @@ from afm_hf.training.freezing import freeze, freeze_batch_norms
 class ClapArguments:
     """What is trained."""
 
-    model: str = field(default="clap-tiny", metadata={"help": "folder, Hub id, or a bundled model's name"})
+    model: str = field(default="clap-small", metadata={"help": "folder, Hub id, or a bundled model's name"})
     from_scratch: bool = field(default=False, metadata={"help": "only the model's sizes, with random weights"})
     freeze: str = field(default="none", metadata={"help": "tower that stands still: none, audio or text"})
     cached_chunk: int | None = field(

@@ -29,7 +29,7 @@ from afm_hf.training.collators import LabelCollator
 class ProbeArguments:
     """What is trained."""
 
-    model: str = field(default="clap-tiny", metadata={"help": "folder, Hub id, or a bundled model's name"})
+    model: str = field(default="clap-small", metadata={"help": "folder, Hub id, or a bundled model's name"})
     layers: int = field(default=1, metadata={"help": "layers of the classifier: 1 or 3"})
     freeze: bool = field(default=True, metadata={"help": "whether the encoder stays as it is"})
 

@@ -6,11 +6,12 @@
     python examples/train_text_only.py examples/configs/text_only.yaml
 
 `--captions` is a text file with one caption a line, or a CSV file; without it, captions are made of the labels that
-clap-tiny was trained on. The language model (with its words) is taken from `--language_model`: a causal language model,
-or one of the bundled models that answer, and stands still; only the mapper learns. Of several `--noise_variances` the
-one whose captioner names most labels of one half of `--sounds` is chosen, and figures are of the other half. All
-arguments of `TrainingArguments` work, settings may come from a YAML or JSON file, and a run that was stopped goes on
-from its newest complete checkpoint. The captioner is saved in the folder `captioner` of the output.
+clap-small was trained on. The language model (with its words) is taken from `--language_model`: a causal language
+model, or one of the bundled models that answer, and stands still; only the mapper learns. Of several
+`--noise_variances` the one whose captioner names most labels of one half of `--sounds` is chosen, and figures are of
+the other half. All arguments of `TrainingArguments` work, settings may come from a YAML or JSON file, and a run that
+was stopped goes on from its newest complete checkpoint. The captioner is saved in the folder `captioner` of the
+output.
 """
 
 import copy
@@ -45,7 +46,7 @@ from afm_hf.adaptation.text_only import (
     modality_gap,
 )
 
-BUNDLED = ("clap-tiny", "pengi-tiny")
+BUNDLED = ("clap-small", "pengi-tiny")
 WORDS = (("low", "high"), ("quiet", "loud"), ("changing", "steady"), ("tonal", "noisy"), ("sparse", "busy"))
 PAIRS_OF_WORDS = 12  # captions with two words, for each label
 
@@ -57,7 +58,7 @@ class TextOnlyArguments:
     captions: str | None = field(default=None, metadata={"help": "text file, or CSV file with --column"})
     column: str = field(default="caption", metadata={"help": "column of the captions in a CSV file"})
     most_captions: int | None = field(default=None, metadata={"help": "a random choice of so many captions"})
-    clap: str = field(default="clap-tiny", metadata={"help": "folder, Hub id, or clap-tiny"})
+    clap: str = field(default="clap-small", metadata={"help": "folder, Hub id, or clap-small"})
     language_model: str = field(default="pengi-tiny", metadata={"help": "folder, Hub id, or pengi-tiny"})
     noise_variances: list[float] = field(default_factory=lambda: [0.005], metadata={"help": "of the noise in training"})
     adapter: bool = field(default=False, metadata={"help": "learn a linear layer in front of the mapper"})
@@ -94,8 +95,8 @@ def located(name: str) -> str:
 
 
 def captions_of_labels(seed: int) -> list[str]:
-    """Each label that clap-tiny was trained on, alone, with one word and with two: "rain, a quiet and busy sound"."""
-    labels = json.loads((bundled_model("clap-tiny") / "training_labels.json").read_text())
+    """Each label that clap-small was trained on, alone, with one word and with two: "rain, a quiet and busy sound"."""
+    labels = json.loads((bundled_model("clap-small") / "training_labels.json").read_text())
     pairs = [pair for one, other in itertools.combinations(WORDS, 2) for pair in itertools.product(one, other)]
     generator, captions = random.Random(seed), []
     for label in sorted(labels):

@@ -14,6 +14,7 @@ from PIL import Image
 from transformers import AutoFeatureExtractor
 
 import afm_hf
+from afm_hf.demo.pictures import drawn_front_end
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"
@@ -38,10 +39,11 @@ def draw_demo(scratch: Path) -> Path:
 def draw_sound(scratch: Path) -> Path:
     """Waveform and log-mel of one clip, side by side."""
     clip = next(path for path in afm_hf.bundled_audio() if path.name.startswith(CLIP))
-    extractor = AutoFeatureExtractor.from_pretrained(afm_hf.bundled_model("clap-tiny"))
+    extractor = drawn_front_end(AutoFeatureExtractor.from_pretrained(afm_hf.bundled_model("clap-small")))
     rate = extractor.sampling_rate
     waveform = afm_hf.load_audio(clip, rate)
-    log_mel = extractor([clip], return_tensors="np")["input_features"][0, 0]  # (frames, mels)
+    features = extractor([clip], return_tensors="np", padding="repeat", truncation="first")
+    log_mel = features["input_features"][0, 0]  # (frames, mels)
     seconds = len(log_mel) * extractor.hop_length / rate
 
     figure = Figure(figsize=(10, 2.8), layout="constrained")
@@ -49,8 +51,8 @@ def draw_sound(scratch: Path) -> Path:
     left.plot(np.arange(len(waveform)) / rate, waveform, linewidth=0.5)
     left.set(title="waveform", xlabel="time (s)", ylabel="amplitude", xlim=(0, seconds), ylim=(-1, 1))
     image = right.imshow(log_mel.T, origin="lower", aspect="auto", extent=(0, seconds, 0, log_mel.shape[1]))
-    right.set(title="log-mel, the clip repeated to the model's length", xlabel="time (s)", ylabel="mel band")
-    figure.colorbar(image, ax=right, label="dB")
+    right.set(title="log-mel, the clip repeated to the window's length", xlabel="time (s)", ylabel="mel band")
+    figure.colorbar(image, ax=right, label="log-mel")
     figure.savefig(scratch / "sound.png", dpi=100)
     return scratch / "sound.png"
 

@@ -21,7 +21,7 @@ LESSON = ROOT / "docs" / "first_hour.md"  # its commands go on from one another:
 PAGES = [ROOT / "README.md", *sorted(set((ROOT / "docs").glob("*.md")) - {LESSON})]
 # A block of commands and, right below it, what they print.
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```\n(?:\n```text\n(.*?)^```)?", re.M | re.S)
-BUNDLED_FOR = {"clap-2023": "clap-tiny"}  # official checkpoints that are not here
+BUNDLED_FOR = {"clap-2023": "clap-small"}  # official checkpoints that are not here
 FOLDERS = ("clips", "recordings", "more")
 # What needs files that nobody can bundle, or a server that does not end.
 ONLY_PARSED = re.compile(r"--dataset|human_eval|my_clips|afm-hf (demo|convert|suite|compare|report|export)\b")

@@ -204,7 +204,7 @@ EXAMPLES = [path for path in sorted(SOURCE.rglob("*.py")) if ">>>" in path.read_
 @pytest.mark.parametrize("path", EXAMPLES, ids=shown)
 def test_examples_in_docstrings_run(path, monkeypatch, capsys):
     module = importlib.import_module(".".join(["afm_hf", *path.relative_to(SOURCE).with_suffix("").parts]))
-    bundled = (SOURCE / "assets" / "clap-tiny" / "config.json").is_file()
+    bundled = (SOURCE / "assets" / "clap-small" / "config.json").is_file()
     for test in doctest.DocTestFinder(exclude_empty=True).find(module, module.__name__):
         if test.examples and (bundled or "bundled_model" not in test.docstring):
             runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)

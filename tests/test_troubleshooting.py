@@ -112,13 +112,13 @@ PROVOKED = {
     "does not recognize this architecture": lambda folder, patch: without_us(),
     "Unknown task audio-captioning": lambda folder, patch: without_us(),
     "Unrecognized configuration class": lambda folder, patch: message(
-        lambda: AutoModelForMultimodalLM.from_pretrained(bundled_model("clap-tiny"))
+        lambda: AutoModelForMultimodalLM.from_pretrained(bundled_model("clap-small"))
     ),
     "is an official checkpoint, which has to be converted once": lambda folder, patch: command_output(
         "classify", CLIP, "--labels", "a,b", "--model", "clap-2023"
     ),
     "cannot be loaded": lambda folder, patch: command_output("classify", CLIP, "--labels", "a,b", "--model", "me/mine"),
-    "is a tiny demonstration model": lambda folder, patch: toy(patch),
+    "is a small demonstration model": lambda folder, patch: toy(patch),
     "not an audio file that libsndfile reads": lambda folder, patch: message(lambda: load_audio(b"<!DOCTYPE", 16000)),
     "no such file. The path is relative to": lambda folder, patch: message(lambda: load_audio("not-here.wav", 16000)),
     "(channels, samples)": lambda folder, patch: message(lambda: load_audio(np.zeros((16000, 2)), 16000)),

@@ -201,16 +201,16 @@ def _register_pipelines() -> None:
     improve("audio-classification", "AudioClassificationPipeline")
     improve("feature-extraction", "FeatureExtractionPipeline")
     # Takes the place of the stock one under the same task name: same arguments, same results, for any model.
-    register("zero-shot-audio-classification", "ZeroShotAudioClassificationPipeline", AutoModel, "clap-tiny")
-    register("audio-quality-assessment", "AudioQualityAssessmentPipeline", AutoModel, "clap-tiny")
-    register("test-time-adaptation", "TestTimeAdaptationPipeline", AutoModel, "clap-tiny")
+    register("zero-shot-audio-classification", "ZeroShotAudioClassificationPipeline", AutoModel, "clap-small")
+    register("audio-quality-assessment", "AudioQualityAssessmentPipeline", AutoModel, "clap-small")
+    register("test-time-adaptation", "TestTimeAdaptationPipeline", AutoModel, "clap-small")
     language = AutoModelForMultimodalLM
     register("audio-text-generation", "AudioTextGenerationPipeline", language, "pengi-tiny")
     register("audio-captioning", "AudioCaptioningPipeline", language, "pengi-tiny")
     register("audio-question-answering", "AudioQuestionAnsweringPipeline", language, "mellow-tiny")
     register("audio-difference", "AudioDifferencePipeline", language, "adiff-tiny")
     # The first class that knows the checkpoint's config: of models that answer in words, the one with the head.
-    register("audio-entailment", "AudioEntailmentPipeline", (language, AutoModel), "clap-tiny")
+    register("audio-entailment", "AudioEntailmentPipeline", (language, AutoModel), "clap-small")
 
 
 def _mistrust_broken_packages() -> None:

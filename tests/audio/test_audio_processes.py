@@ -24,7 +24,7 @@ from afm_hf.pipelines.audio_files import read_batches
 
 logging.set_verbosity_error()
 torch.set_num_threads(2)
-folder = str(afm_hf.bundled_model("clap-tiny"))
+folder = str(afm_hf.bundled_model("clap-small"))
 clips = [str(clip) for clip in afm_hf.bundled_audio()[:4]]
 classify = pipeline("zero-shot-audio-classification", model=folder, device="cpu")
 ask = pipeline("audio-question-answering", model=str(afm_hf.bundled_model("mellow-tiny")), device="cpu")

@@ -59,7 +59,7 @@ def test_bad_files_are_reported_the_good_are_kept_and_the_exit_code_is_1(clips, 
         assert "2 of 5 inputs could not be used" in result.stderr
 
 
-def test_the_default_model_says_that_it_is_tiny(clips, pengi, tmp_path, monkeypatch):
+def test_the_default_model_says_that_it_is_small(clips, pengi, tmp_path, monkeypatch):
     task = PIPELINE_REGISTRY.supported_tasks["audio-captioning"]
     monkeypatch.setitem(task, "default", {"model": (str(save("pengi", tmp_path / "pengi-tiny")), "main")})
     type(logging.get_logger("afm_hf")).warning_once.cache_clear()

@@ -126,7 +126,7 @@ def test_an_empty_folder_and_an_unknown_model_are_named(clips, tmp_path, monkeyp
 
 
 def test_without_a_model_the_bundled_one_is_taken(clips, model, monkeypatch):
-    monkeypatch.setattr(loading, "bundled_model", lambda name: {"clap-tiny": model}[name])
+    monkeypatch.setattr(loading, "bundled_model", lambda name: {"clap-small": model}[name])
     result = run("classify", clips[0], "--labels", "a,b", "--device", "cpu", "--format", "json")
     assert len(json.loads(result.stdout)[0]["results"]) == 2
 

@@ -63,13 +63,13 @@ def test_a_model_of_the_wrong_kind_gets_one_line(command, clips, model):
     assert "is a 'clap_afm' model" in said and "afm_pengi" in said
 
 
-@pytest.mark.parametrize("name", ["clap-tiny", "pengi-tiny", "mellow-tiny", "adiff-tiny"])
+@pytest.mark.parametrize("name", ["clap-small", "pengi-tiny", "mellow-tiny", "adiff-tiny"])
 def test_every_bundled_model_is_introduced_once(name, caplog):
     libraries.get_logger("afm_hf").warning_once.cache_clear()
     for _ in range(2):
         introduce(ASSETS / name)
     told = [record.getMessage() for record in caplog.records if "demonstration model" in record.getMessage()]
-    assert len(told) == 1 and told[0].startswith(f"{name} is a tiny")
+    assert len(told) == 1 and told[0].startswith(f"{name} is a small")
 
 
 def test_other_folders_are_not_introduced(tmp_path, caplog):
@@ -119,3 +119,9 @@ def test_figures_as_csv(clips, model, tmp_path):
     assert [row["metric"] for row in table] == list(figures["metrics"])
     assert [float(row["value"]) for row in table] == pytest.approx(list(figures["metrics"].values()))
     assert json.loads(run(*command, "--format", "jsonl").stdout) == figures
+
+
+def test_a_model_that_was_replaced_is_told(clips):
+    said = run("classify", clips[0], "--labels", "a,b", "--model", "clap-tiny", code=2).stderr
+    assert "'clap-tiny' is no longer bundled: 'clap-small' has taken its place" in said
+    assert len(said.splitlines()) == 1

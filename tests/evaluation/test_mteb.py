@@ -21,7 +21,7 @@ SENTENCES = [f"this is a sound of {label}" for label in LABELS]
 
 @pytest.fixture(scope="module")
 def encoder():
-    return MtebEncoder("clap-tiny", device="cpu")
+    return MtebEncoder("clap-small", device="cpu")
 
 
 def clip_as_array(path, rate=None):
@@ -35,7 +35,7 @@ def clip_as_array(path, rate=None):
 
 def test_arrays_give_the_embeddings_of_their_files(encoder):
     batches = [{"audio": [clip_as_array(clip) for clip in CLIPS[:3]]}, {"audio": [clip_as_array(CLIPS[3])]}]
-    files = ClapEmbedder("clap-tiny", "cpu").embed_audio(CLIPS[:4])
+    files = ClapEmbedder("clap-small", "cpu").embed_audio(CLIPS[:4])
     np.testing.assert_allclose(encoder.encode(batches, task_metadata=None, batch_size=3), files, atol=1e-5)
 
 
@@ -47,7 +47,7 @@ def test_the_rate_of_the_array_counts(encoder):
 
 def test_texts_and_pairs(encoder):
     texts = encoder.encode([{"text": SENTENCES[:2]}, {"text": SENTENCES[2:3]}])
-    np.testing.assert_allclose(texts, ClapEmbedder("clap-tiny", "cpu").embed_text(SENTENCES[:3]), atol=1e-6)
+    np.testing.assert_allclose(texts, ClapEmbedder("clap-small", "cpu").embed_text(SENTENCES[:3]), atol=1e-6)
     clips = [clip_as_array(clip) for clip in CLIPS[:2]]
     both = encoder.encode([{"audio": clips, "text": SENTENCES[:2]}])
     np.testing.assert_allclose(np.linalg.norm(both, axis=1), 1, atol=1e-6)
@@ -144,7 +144,7 @@ def retrieval_task():
 def test_figures_are_those_of_our_own_tasks(encoder, tmp_path, monkeypatch):
     mteb = pytest.importorskip("mteb", minversion="2")
     monkeypatch.setenv("MTEB_CACHE", str(tmp_path / "mteb"))
-    clap = pipeline("zero-shot-audio-classification", model=str(afm_hf.bundled_model("clap-tiny")))
+    clap = pipeline("zero-shot-audio-classification", model=str(afm_hf.bundled_model("clap-small")))
     items = [Item(str(i), clip, {"label": LABELS[i], "captions": [SENTENCES[i]]}) for i, clip in enumerate(CLIPS)]
     ours = [
         run(ZeroShotTask(clap, LABELS, ["this is a sound of {}"]), items, tmp_path / "zs", progress=False, draws=0),
@@ -156,4 +156,4 @@ def test_figures_are_those_of_our_own_tasks(encoder, tmp_path, monkeypatch):
     assert scores[0]["accuracy"] == pytest.approx(ours[0].metrics["accuracy"])
     for k in (1, 5):
         assert scores[1][f"recall_at_{k}"] == pytest.approx(ours[1].metrics[f"audio to text recall@{k}"], abs=1e-4)
-    assert encoder.mteb_model_meta.name == "afm-hf/clap-tiny"
+    assert encoder.mteb_model_meta.name == "afm-hf/clap-small"

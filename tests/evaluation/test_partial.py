@@ -153,7 +153,7 @@ def test_the_command_says_partial(root, tmp_path):
     printed = CliRunner().invoke(app, ["evaluate", *options, "--output", str(tmp_path / "run")]).stdout
     first, made, second, *_ = printed.splitlines()
     assert first == "zero-shot on esc50 (partial): 10 clips, 0 left out"
-    assert made == "  model clap-tiny; split 'all folds'; metric accuracy; asked \"this is a sound of {}\""
+    assert made == "  model clap-small; split 'all folds'; metric accuracy; asked \"this is a sound of {}\""
     assert second.startswith("  Partial: the first 10 of 12 rows; 6 of 50 labels occur; ") and "papers" in second
     assert "reported" not in printed
     (result,) = read_results([tmp_path / "run"])

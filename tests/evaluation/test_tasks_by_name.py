@@ -167,7 +167,7 @@ def test_a_probe_for_several_labels_is_scored_by_map():
 
 @pytest.fixture(scope="module")
 def clap():
-    return pipeline("zero-shot-audio-classification", model=str(afm_hf.bundled_model("clap-tiny")))
+    return pipeline("zero-shot-audio-classification", model=str(afm_hf.bundled_model("clap-small")))
 
 
 @pytest.fixture(scope="module")
@@ -290,7 +290,7 @@ def test_tasks_run_from_the_shell(folder, tmp_path, task):
 
 def test_closed_tasks_by_the_papers_similarity(folder, tmp_path):
     options = ["--task", "closed", "--dataset", "folder", "--data-dir", folder, "-o", tmp_path / "run", "--draws", 0]
-    printed = run_command("evaluate", *options, "--similarity-model", "clap-tiny", "--format", "json").stdout
+    printed = run_command("evaluate", *options, "--similarity-model", "clap-small", "--format", "json").stdout
     assert set(json.loads(printed)["metrics"]) == {"accuracy", "named", "macro F1"}
     both = json.loads(run_command("evaluate", *options, "--scoring", "both", "--overwrite", "--format", "json").stdout)
     assert {"accuracy", "accuracy by likelihood"} < set(both["metrics"])
@@ -381,8 +381,8 @@ def test_models_that_do_not_fit_a_task_are_told(folder, tmp_path):
     options = ["--dataset", "folder", "--data-dir", folder, "-o", tmp_path / "run"]
     stderr = run_command("evaluate", "--task", "retrieval", "--model", "pengi-tiny", *options, code=2).stderr
     assert "PengiModel does not embed audio and text apart; expected a CLAP" in stderr
-    stderr = run_command("evaluate", "--task", "captioning", "--model", "clap-tiny", *options, code=2).stderr
-    assert "clap-tiny is a 'clap_afm' model" in stderr
+    stderr = run_command("evaluate", "--task", "captioning", "--model", "clap-small", *options, code=2).stderr
+    assert "clap-small is a 'clap_afm' model" in stderr
     wild = ["--epochs", 1, "--learning-rate", 1e9]
     stderr = run_command("evaluate", "--task", "fine-tune", *wild, *options, code=2).stderr
     assert "the learning rate of 1e+09 is too high" in stderr
@@ -478,7 +478,7 @@ def test_official_layouts_from_files_to_figures(official, tmp_path, task, datase
 def test_other_weights_at_the_same_place_are_noticed(folder, tmp_path):
     from transformers import AutoModel
 
-    shutil.copytree(afm_hf.bundled_model("clap-tiny"), tmp_path / "clap")
+    shutil.copytree(afm_hf.bundled_model("clap-small"), tmp_path / "clap")
     options = ["--task", "zero-shot", "--dataset", "folder", "--data-dir", folder, "-o", tmp_path / "run", "--draws", 0]
     options += ["--model", tmp_path / "clap"]
     run_command("evaluate", *options)

@@ -22,12 +22,12 @@ from afm_hf.hub.cards import model_card, write_card
 from afm_hf.hub.code import code_of, flattened, save_with_code, travelling_files
 
 CLIPS = [str(clip) for clip in afm_hf.bundled_audio()]
-KINDS = ("clap-tiny", "pengi-tiny", "mellow-tiny", "adiff-tiny")
+KINDS = ("clap-small", "pengi-tiny", "mellow-tiny", "adiff-tiny")
 
 
 def load(name):
     folder = afm_hf.bundled_model(name)
-    auto = AutoModel if name == "clap-tiny" else AutoModelForMultimodalLM
+    auto = AutoModel if name == "clap-small" else AutoModelForMultimodalLM
     return auto.from_pretrained(folder), AutoProcessor.from_pretrained(folder)
 
 
@@ -55,13 +55,13 @@ PUSH_AND_LOAD = """
     from huggingface_hub import HfApi
     from transformers import AutoModel, AutoProcessor, pipeline
 
-    folder = afm_hf.bundled_model("clap-tiny")
+    folder = afm_hf.bundled_model("clap-small")
     model, processor = AutoModel.from_pretrained(folder), AutoProcessor.from_pretrained(folder)
-    model.push_to_hub("me/my-clap", max_shard_size="2MB")
+    model.push_to_hub("me/my-clap", max_shard_size="20MB")
     processor.push_to_hub("me/my-clap")
     first = HfApi().model_info("me/my-clap").sha
     model.logit_scale.data.fill_(0.5)
-    model.push_to_hub("me/my-clap", max_shard_size="2MB")
+    model.push_to_hub("me/my-clap", max_shard_size="20MB")
     now = AutoModel.from_pretrained("me/my-clap")
     before = AutoModel.from_pretrained("me/my-clap", revision=first)
     loaded = AutoProcessor.from_pretrained("me/my-clap")
@@ -79,9 +79,9 @@ def test_push_in_shards_list_and_load_by_revision(hub, tmp_path):
     found = python(PUSH_AND_LOAD, tmp_path, **environment(address, tmp_path / "home"))
     shards = [name for name in found["files"] if re.fullmatch(r"model-0000\d-of-0000\d\.safetensors", name)]
     assert len(shards) > 1 and {"config.json", "processor_config.json", "tokenizer.json"} <= set(found["files"])
-    model, _ = load("clap-tiny")
+    model, _ = load("clap-small")
     assert found["now"] == 0.5 and found["before"] == pytest.approx(model.logit_scale.item())
-    pipe = pipeline("zero-shot-audio-classification", model=str(afm_hf.bundled_model("clap-tiny")))
+    pipe = pipeline("zero-shot-audio-classification", model=str(afm_hf.bundled_model("clap-small")))
     expected = pipe(CLIPS[0], candidate_labels=["applause", "rain"])
     assert found["said"][0]["score"] == pytest.approx(expected[0]["score"], abs=1e-4)
 
@@ -129,7 +129,7 @@ def test_models_that_write_answer_from_the_hub_as_from_their_folders(hub, tmp_pa
 def test_a_download_that_breaks_off_ends_in_a_whole_file(hub, tmp_path):
     server, address = hub
     server.repos["me/my-clap"] = []
-    folder = afm_hf.bundled_model("clap-tiny")
+    folder = afm_hf.bundled_model("clap-small")
     server.commit("me/my-clap", {path.name: path.read_bytes() for path in folder.iterdir()}, [], "main")
     server.cut.add("model.safetensors")
     program = """
@@ -150,7 +150,7 @@ def test_a_download_that_breaks_off_ends_in_a_whole_file(hub, tmp_path):
 def test_a_command_shows_how_far_a_download_is_and_no_other_bar(hub, tmp_path):
     server, address = hub
     server.repos["me/my-clap"] = []
-    folder = afm_hf.bundled_model("clap-tiny")
+    folder = afm_hf.bundled_model("clap-small")
     server.commit("me/my-clap", {path.name: path.read_bytes() for path in folder.iterdir()}, [], "main")
     variables = {**os.environ, "OMP_NUM_THREADS": "1", **environment(address, tmp_path / "home")}
     del variables["HF_HUB_DISABLE_PROGRESS_BARS"]
@@ -180,7 +180,7 @@ def with_code(tmp_path_factory):
     folder = tmp_path_factory.mktemp("with-code")
     for name in KINDS:
         save_with_code(*load(name), folder / name)
-    clap, words = load("clap-tiny"), load("pengi-tiny")
+    clap, words = load("clap-small"), load("pengi-tiny")
     captioner = captioner_from_clap(*clap, words[0], words[1].tokenizer, prefix_length=4, mapper_layers=1)
     save_with_code(*captioner, folder / "clapcap")
     return folder
@@ -210,9 +210,9 @@ ELSEWHERE = """
     root, clips = sys.argv[1] if len(sys.argv) > 1 else ROOT, CLIPS
     trust = {"trust_remote_code": True}
     made = {}
-    classify = pipeline("zero-shot-audio-classification", model=f"{root}/clap-tiny", **trust)
+    classify = pipeline("zero-shot-audio-classification", model=f"{root}/clap-small", **trust)
     made["labels"] = classify(clips[0], candidate_labels=["applause", "rain"])
-    assess = pipeline("audio-quality-assessment", model=f"{root}/clap-tiny", **trust)
+    assess = pipeline("audio-quality-assessment", model=f"{root}/clap-small", **trust)
     made["quality"] = assess(clips[0]).score
     made["caption"] = pipeline("audio-captioning", model=f"{root}/pengi-tiny", **trust)(clips[4])
     ask = pipeline("audio-question-answering", model=f"{root}/mellow-tiny", **trust)
@@ -234,12 +234,12 @@ def test_repos_with_code_work_where_the_package_is_not_installed(with_code, bare
     program = ELSEWHERE.replace("ROOT", repr(str(with_code))).replace("CLIPS", repr(CLIPS))
     found = python(program, tmp_path, bare_python, HF_HOME=str(tmp_path / "home"), HF_HUB_OFFLINE="1", PYTHONPATH="")
     folder = {name: str(afm_hf.bundled_model(name)) for name in KINDS}
-    labels = pipeline("zero-shot-audio-classification", model=folder["clap-tiny"])(
+    labels = pipeline("zero-shot-audio-classification", model=folder["clap-small"])(
         CLIPS[0], candidate_labels=["applause", "rain"]
     )
     assert [row["label"] for row in found["labels"]] == [row["label"] for row in labels]
     assert found["labels"][0]["score"] == pytest.approx(labels[0]["score"], abs=1e-5)
-    quality = pipeline("audio-quality-assessment", model=folder["clap-tiny"])(CLIPS[0])
+    quality = pipeline("audio-quality-assessment", model=folder["clap-small"])(CLIPS[0])
     assert found["quality"] == pytest.approx(quality.score, abs=1e-5)
     assert found["caption"] == pipeline("audio-captioning", model=folder["pengi-tiny"])(CLIPS[4])
     ask = pipeline("audio-question-answering", model=folder["mellow-tiny"])
@@ -248,7 +248,7 @@ def test_repos_with_code_work_where_the_package_is_not_installed(with_code, bare
     assert found["pengi"] == ["PengiForConditionalGeneration", "PengiProcessor", "PengiFeatureExtractor"]
     clapcap = pipeline("audio-captioning", model=str(with_code / "clapcap"))
     assert found["clapcap"] == clapcap(CLIPS[4], max_new_tokens=5)
-    assert found["tokenizer"] == clapcap.tokenizer("a").input_ids and found["extractor"] == "ClapAfmFeatureExtractor"
+    assert found["tokenizer"] == clapcap.tokenizer("a").input_ids and found["extractor"] == "AfmEarsFeatureExtractor"
     assert found["bare"] == "AdiffModel"
 
 
@@ -272,7 +272,7 @@ def test_the_code_in_a_repo_is_the_package_s(with_code):
 
 
 def test_what_cannot_be_saved_with_code_is_told(tmp_path):
-    model, processor = load("clap-tiny")
+    model, processor = load("clap-small")
     with pytest.raises(ValueError, match=r"model type 'clap_afm_audio_model'.*expected one of clap_afm"):
         save_with_code(model.audio_model, processor, tmp_path)
     with pytest.raises(ValueError, match="needs its processor, but was given a NoneType"):
@@ -286,7 +286,7 @@ def test_a_push_with_code_is_one_commit_with_a_card_and_pipelines_push(hub, tmp_
         import afm_hf
         from afm_hf.hub.code import push_with_code
         from transformers import AutoModel, AutoProcessor, pipeline
-        folder = afm_hf.bundled_model("clap-tiny")
+        folder = afm_hf.bundled_model("clap-small")
         model, processor = AutoModel.from_pretrained(folder), AutoProcessor.from_pretrained(folder)
         urls = [push_with_code(model, processor, "me/shared") for _ in range(2)]
         urls.append(push_with_code(model, processor, "me/shared", revision="other"))
@@ -328,7 +328,7 @@ def test_a_card_holds_figures_and_survives_strange_names(tmp_path):
         "metrics": {"accuracy": 0.482, "nan": float("nan")},
         "intervals": {"accuracy": [0.4, 0.57]}, "details": {"command": "afm-hf evaluate --task zero-shot"},
     }  # fmt: skip
-    model, _ = load("clap-tiny")
+    model, _ = load("clap-small")
     card = model_card(model, title="my-clap", licence="mit", data="Ten clips.", limits="Music.", figures=[figure])
     about = header(card)
     assert about["license"] == "mit" and about["pipeline_tag"] == "zero-shot-audio-classification"

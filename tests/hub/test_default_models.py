@@ -12,12 +12,12 @@ from transformers.pipelines import PIPELINE_REGISTRY
 from afm_hf.hub.bundled import ASSETS
 
 DEFAULTS = {
-    "zero-shot-audio-classification": "clap-tiny",
+    "zero-shot-audio-classification": "clap-small",
     "audio-text-generation": "pengi-tiny",
     "audio-captioning": "pengi-tiny",
     "audio-question-answering": "mellow-tiny",
     "audio-difference": "adiff-tiny",
-    "audio-entailment": "clap-tiny",
+    "audio-entailment": "clap-small",
 }
 OPTIONS = {
     "zero-shot-audio-classification": {"candidate_labels": ["a dog", "rain"]},
@@ -54,11 +54,11 @@ def test_the_task_alone_works(task):
 @pytest.mark.parametrize(
     ("task", "kind", "official"), [("audio-captioning", "pengi", "Pengi"), ("audio-difference", "adiff", "ADIFF")]
 )
-def test_a_default_model_says_once_that_it_is_tiny(task, kind, official, tmp_path, monkeypatch, caplog):
+def test_a_default_model_says_once_that_it_is_small(task, kind, official, tmp_path, monkeypatch, caplog):
     set_default(monkeypatch, task, save(kind, tmp_path / DEFAULTS[task]))
     for _ in range(2):
         assert Path(pipeline(task, device="cpu").model.name_or_path).name == DEFAULTS[task]
-    said = [record.getMessage() for record in caplog.records if "tiny demonstration model" in record.getMessage()]
+    said = [record.getMessage() for record in caplog.records if "small demonstration model" in record.getMessage()]
     assert len(said) == 1
     assert DEFAULTS[task] in said[0] and f"official checkpoint of {official}" in said[0]
     assert "afm-hf convert" in said[0]

@@ -60,7 +60,7 @@ def pipes(task, name):
 
 def of_another_class(auto, file, **entries):
     def load(route):
-        folder = repo(route, "clap-tiny")
+        folder = repo(route, "clap-small")
         change(f"{folder}/{file}", **entries)
         return getattr(transformers, auto).from_pretrained(folder, **how)
     return load
@@ -70,13 +70,13 @@ def another_model_type(route):
     change(f"{folder}/config.json", model_type="evil")
     return transformers.AutoConfig.from_pretrained(folder, **how)
 
-routes = {f"{auto} of a {name}": loads(auto, name) for auto in AUTO for name in ("pengi-tiny", "clap-tiny")}
+routes = {f"{auto} of a {name}": loads(auto, name) for auto in AUTO for name in ("pengi-tiny", "clap-small")}
 routes |= {
-    "AutoProcessor": loads("AutoProcessor"), "AutoProcessor of a clap": loads("AutoProcessor", "clap-tiny"),
+    "AutoProcessor": loads("AutoProcessor"), "AutoProcessor of a clap": loads("AutoProcessor", "clap-small"),
     "AutoFeatureExtractor": loads("AutoFeatureExtractor"), "generate": generates,
     "captions": pipes("audio-captioning", "pengi-tiny"), "another task": pipes("evil-task", "pengi-tiny"),
     "AutoTokenizer": loads("AutoTokenizer"),
-    "labels": pipes("zero-shot-audio-classification", "clap-tiny"),
+    "labels": pipes("zero-shot-audio-classification", "clap-small"),
     "another processor": of_another_class("AutoProcessor", "processor_config.json", processor_class="ClapProcessor"),
     "another extractor": of_another_class(
         "AutoFeatureExtractor", "processor_config.json",
@@ -121,7 +121,7 @@ def test_of_our_model_types_no_code_of_a_repo_runs_but_what_is_documented(truste
 
 
 def test_what_this_package_has_is_loaded_all_the_same(trusted):
-    whole = ["AutoConfig of a pengi-tiny", "AutoModel of a clap-tiny", "AutoModelForMultimodalLM of a pengi-tiny"]
+    whole = ["AutoConfig of a pengi-tiny", "AutoModel of a clap-small", "AutoModelForMultimodalLM of a pengi-tiny"]
     whole += ["AutoProcessor", "AutoProcessor of a clap", "AutoFeatureExtractor", "generate", "captions"]
     assert not {name: trusted["failed"].get(name) for name in whole if name in trusted["failed"]}
     assert "Unrecognized configuration class" in trusted["failed"]["AutoModelForSequenceClassification of a pengi-tiny"]

@@ -101,7 +101,7 @@ def test_both_ways_at_once_and_the_label_that_was_said(monkeypatch):
 
 def test_without_a_text_model_that_of_the_zero_shot_task_is_taken(tmp_path, monkeypatch):
     task = PIPELINE_REGISTRY.supported_tasks["zero-shot-audio-classification"]
-    folder = str(tiny_clap(tmp_path / "clap-tiny"))
+    folder = str(tiny_clap(tmp_path / "clap-small"))
     monkeypatch.setitem(task, "default", {"model": (folder, "main")})
     pipe = make("pengi")
     result = pipe.classify(clips(1)[0], LABELS, method="similarity")

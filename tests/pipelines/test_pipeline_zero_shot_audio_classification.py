@@ -446,7 +446,7 @@ def test_everyday_sounds_are_encoded_once(pipe, clips, monkeypatch):
 
 
 def test_the_bundled_model_scores_what_is_there_above_what_is_not():
-    pipe = pipeline("zero-shot-audio-classification", model=str(afm_hf.bundled_model("clap-tiny")))
+    pipe = pipeline("zero-shot-audio-classification", model=str(afm_hf.bundled_model("clap-small")))
     paths = [str(clip) for clip in afm_hf.bundled_audio()]
     there = {"applause": "applause", "cow": "cow mooing", "cymbal": "cymbal", "rain": "rain", "train": "train"}
     absent = ["a volcano", "a jackhammer", "an accordion", "popcorn", "a parrot", "a kazoo"]

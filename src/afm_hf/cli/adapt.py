@@ -53,7 +53,7 @@ def adapt(
         bool, typer.Option("--each", help="Learn from each file by itself, not from all together.")
     ] = False,
     domain_vector: Annotated[Path | None, typer.Option(help="A saved vector to go on from.")] = None,
-    model: ModelOption = "clap-tiny",
+    model: ModelOption = "clap-small",
     kind: Annotated[
         Kind, typer.Option(help="Learned tokens, or a vector added to the texts' embeddings.")
     ] = Kind.TOKENS,

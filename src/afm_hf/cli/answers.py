@@ -29,7 +29,7 @@ class TextFormat(str, Enum):
 FilesArgument = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Audio files, or folders of them.")]
 AnswererOption = Annotated[
     str | None,
-    typer.Option("--model", help="A bundled model, a folder, or a Hub id.", show_default="a tiny demo model"),
+    typer.Option("--model", help="A bundled model, a folder, or a Hub id.", show_default="a small bundled model"),
 ]
 LengthOption = Annotated[
     int | None, typer.Option("--max-new-tokens", min=1, help="Tokens at most.", show_default="the model's own")

@@ -42,7 +42,7 @@ def classify(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Audio files, or folders of them.")],
     labels: Annotated[str | None, typer.Option(help="Labels, with commas between them.")] = None,
     labels_file: Annotated[Path | None, typer.Option(help="A text file with one label a line.")] = None,
-    model: ModelOption = "clap-tiny",
+    model: ModelOption = "clap-small",
     template: Annotated[
         list[str] | None,
         typer.Option(

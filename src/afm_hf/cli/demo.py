@@ -10,7 +10,7 @@ _WHAT = "bundled model, folder, or Hub id."
 
 
 def demo(
-    model_clap: Annotated[str, typer.Option(help=f"Classifies, judges quality, is adapted: {_WHAT}")] = "clap-tiny",
+    model_clap: Annotated[str, typer.Option(help=f"Classifies, judges quality, is adapted: {_WHAT}")] = "clap-small",
     model_caption: Annotated[str, typer.Option(help=f"Captions: {_WHAT}")] = "pengi-tiny",
     model_ask: Annotated[str, typer.Option(help=f"Answers questions: {_WHAT}")] = "mellow-tiny",
     model_difference: Annotated[str, typer.Option(help=f"Tells two clips apart: {_WHAT}")] = "adiff-tiny",

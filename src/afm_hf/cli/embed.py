@@ -21,7 +21,7 @@ from .common import (
 def embed(
     inputs: Annotated[list[Path], typer.Argument(metavar="DIR|FILE...", help="Folders of audio files, or files.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The index: *.safetensors or *.parquet.")],
-    model: ModelOption = "clap-tiny",
+    model: ModelOption = "clap-small",
     batch_size: BatchOption = 16,
     truncation: TruncationOption = None,
     device: DeviceOption = None,

@@ -44,7 +44,7 @@ def quality(
     files: Annotated[
         list[Path] | None, typer.Argument(metavar="FILE...", help="Audio files, or folders of them.")
     ] = None,
-    model: ModelOption = "clap-tiny",
+    model: ModelOption = "clap-small",
     good: Annotated[
         list[str] | None, typer.Option(help="What good audio is like; repeatable.", show_default="as in the paper")
     ] = None,

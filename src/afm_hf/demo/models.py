@@ -22,7 +22,7 @@ class DemoModels:
     Pipelines by task.
 
     Args:
-        clap (`str`, *optional*, defaults to `"clap-tiny"`): Classifies, judges quality, is adapted.
+        clap (`str`, *optional*, defaults to `"clap-small"`): Classifies, judges quality, is adapted.
         caption (`str`, *optional*, defaults to `"pengi-tiny"`): Captions.
         ask (`str`, *optional*, defaults to `"mellow-tiny"`): Answers questions about one or two clips.
         difference (`str`, *optional*, defaults to `"adiff-tiny"`): Tells two clips apart.
@@ -43,7 +43,7 @@ class DemoModels:
     ```
     """
 
-    clap: str = "clap-tiny"
+    clap: str = "clap-small"
     caption: str = "pengi-tiny"
     ask: str = "mellow-tiny"
     difference: str = "adiff-tiny"

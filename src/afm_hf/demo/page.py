@@ -26,10 +26,10 @@ INTRODUCTION = """# Listen with a model
 Upload a clip or record one, and ask. The models run on the machine that serves this page: a clip goes there and
 nowhere else, and is deleted there after about an hour."""
 LIMITS = """**The tiny models that come with afm-hf are for trying things out.** They know some everyday, game-like
-sounds in English words, hear 2.5 s at 16 kHz, and are often wrong: `clap-tiny` names 48 % of 110 held-out clips among
+sounds in English words, hear 2.5 s at 16 kHz, and are often wrong: `clap-small` names 48 % of 110 held-out clips among
 50 labels; `pengi-tiny` 29 % and `mellow-tiny` 26 % in a caption. Their quality scores are no measure of quality. A high
 score does not mean that an answer is right."""
-TINY = {"clap-tiny", "pengi-tiny", "mellow-tiny", "adiff-tiny"}
+BUNDLED = {"clap-small", "pengi-tiny", "mellow-tiny", "adiff-tiny"}
 SYSTEM_FONT = ("system-ui", "sans-serif")
 SYSTEM_MONO = ("ui-monospace", "monospace")
 STYLE = """
@@ -55,7 +55,7 @@ def build_page(models: DemoModels) -> gr.Blocks:
     names = {"CLAP": models.clap, "captions": models.caption, "questions": models.ask, "differences": models.difference}
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(600, 3600)) as page:
         gr.Markdown(INTRODUCTION)
-        if TINY & set(names.values()):
+        if BUNDLED & set(names.values()):
             gr.Markdown(LIMITS)
         for tab in (classify_tab, answers_tab, difference_tab, quality_tab, adaptation_tab):
             tab(models, runner(models))

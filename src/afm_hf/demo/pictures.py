@@ -46,13 +46,20 @@ def band_frequencies(extractor: Any) -> npt.NDArray[np.float64]:
     return np.interp(np.arange(len(weight)), full, centres[full])
 
 
+def drawn_front_end(extractor: Any) -> Any:
+    """What is drawn of a feature extractor: itself, or, where several ears hear, that of the highest rate."""
+    ears = extractor.front_ends() if hasattr(extractor, "front_ends") else [extractor]
+    return max(ears, key=lambda ear: ear.sampling_rate)
+
+
 def clip_picture(clip: Clip, extractor: Any, whole: bool = False) -> "Figure":
     """
     Waveform and log-mel of a clip.
 
     Args:
         clip ([`Clip`]): The clip.
-        extractor ([`AfmFeatureExtractor`]): Makes the log-mel, as for the model; before repeating and cutting.
+        extractor ([`AfmFeatureExtractor`]):
+            Makes the log-mel, as for the model; before repeating and cutting. Of several ears that of the highest rate.
         whole (`bool`, *optional*, defaults to `False`): The model hears all of it; if not, what it does not is grey.
     """
     shown = clip.samples[: round(SHOWN_S * clip.rate)]
@@ -62,10 +69,11 @@ def clip_picture(clip: Clip, extractor: Any, whole: bool = False) -> "Figure":
     wave, mel = figure.subplots(2, 1, sharex=True, height_ratios=(1, 1.6))
     wave.plot(np.arange(len(shown)) / clip.rate, shown, color=BLUE, linewidth=0.5)
     wave.set(title=_title(clip, seconds), ylabel="amplitude", xlim=(0, seconds), ylim=(-peak, peak))
-    least = extractor.n_fft  # the transform needs at least this much
+    ear = drawn_front_end(extractor)
+    least = ear.n_fft  # the transform needs at least this much
     samples = torch.from_numpy(np.pad(shown, (0, max(0, least - len(shown)))))
-    log_mel = extractor.log_mel(samples[None])[0].numpy().T  # (mels, frames)
-    end = log_mel.shape[1] * extractor.hop_length / clip.rate
+    log_mel = ear.log_mel(samples[None])[0].numpy().T  # (mels, frames)
+    end = log_mel.shape[1] * ear.hop_length / ear.sampling_rate
     image = mel.imshow(
         log_mel,
         origin="lower",
@@ -74,9 +82,9 @@ def clip_picture(clip: Clip, extractor: Any, whole: bool = False) -> "Figure":
         vmin=max(log_mel.min(), log_mel.max() - 80),
         cmap="magma",
     )
-    _frequency_axis(mel, band_frequencies(extractor))
+    _frequency_axis(mel, band_frequencies(ear))
     mel.set(xlabel="time (s)", ylabel="frequency (Hz)", xlim=(0, seconds))
-    figure.colorbar(image, ax=mel, label="log-mel (dB)")
+    figure.colorbar(image, ax=mel, label="log-mel")
     if not whole and extractor.max_length_s < seconds:
         for axis in (wave, mel):
             axis.axvspan(extractor.max_length_s, seconds, color="white" if axis is mel else "grey", alpha=0.4)

@@ -98,7 +98,7 @@ def quality_tab(models: DemoModels, run: Run) -> None:
     with gr.Tab("Quality", id="quality"):
         gr.Markdown(
             "PAM: a score from 0 to 1, the probability of the prompt for good audio against that for bad audio. In the "
-            "paper it goes together with what people hear, with CLAP 2023; with `clap-tiny` it does not."
+            "paper it goes together with what people hear, with CLAP 2023; with `clap-small` it does not."
         )
         with gr.Row():
             with gr.Column():
@@ -119,7 +119,7 @@ def adaptation_tab(models: DemoModels, run: Run) -> None:
     with gr.Tab("Test-time adaptation", id="adaptation"):
         gr.Markdown(
             "The model learns from your unlabelled clips: it changes the first words of its prompt so that it becomes "
-            "surer. That may help or harm; with `clap-tiny` it rarely helps. Nothing of it is kept."
+            "surer. That may help or harm; with `clap-small` it rarely helps. Nothing of it is kept."
         )
         with gr.Row():
             with gr.Column():

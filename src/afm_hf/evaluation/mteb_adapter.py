@@ -32,7 +32,7 @@ class MtebEncoder:
     Example:
     ```python
     >>> import numpy as np
-    >>> encoder = MtebEncoder("clap-tiny", device="cpu")
+    >>> encoder = MtebEncoder("clap-small", device="cpu")
     >>> noise = np.random.default_rng(0).normal(size=8000).astype("float32")
     >>> encoder.encode([{"audio": [{"array": noise, "sampling_rate": 8000}]}, {"text": ["rain"]}]).shape
     (2, 384)
@@ -42,7 +42,7 @@ class MtebEncoder:
 
     def __init__(
         self,
-        model: str = "clap-tiny",
+        model: str = "clap-small",
         revision: str | None = None,
         *,
         device: str | None = None,

@@ -101,7 +101,7 @@ def _plain(kind: Callable[..., Task]) -> Callable[..., Task]:
     return lambda pipe, items, benchmark, folder, options: kind(pipe, **options)
 
 
-CLAP, SPEAKS = "clap-tiny", "mellow-tiny"
+CLAP, SPEAKS = "clap-small", "mellow-tiny"
 ZERO_SHOT = "zero-shot-audio-classification"
 QUESTIONS = "audio-question-answering"
 USUAL = ("num_workers", "truncation")

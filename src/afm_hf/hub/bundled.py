@@ -10,11 +10,13 @@ ASSETS = Path(__file__).parents[1] / "assets"
 
 # Which system a bundled checkpoint stands for, and the name of the official one for `afm-hf convert`.
 STANDS_FOR = {
-    "clap-tiny": ("CLAP", "clap-2023"),
+    "clap-small": ("CLAP", "clap-2023"),
     "pengi-tiny": ("Pengi", "pengi"),
     "adiff-tiny": ("ADIFF", "adiff"),
     "mellow-tiny": ("Mellow", "mellow"),
 }
+# Names of earlier versions, and what has taken their place.
+REPLACED = {"clap-tiny": "clap-small"}
 
 
 def introduce(folder: str | os.PathLike[str]) -> None:
@@ -37,19 +39,19 @@ def introduce(folder: str | os.PathLike[str]) -> None:
     if not (path / "config.json").is_file():
         raise ValueError(f"The default model {path.name!r} is not bundled with this installation of afm-hf: {remedy}.")
     logging.get_logger("afm_hf").warning_once(
-        f"{path.name} is a tiny demonstration model that comes with afm-hf: it knows little, and is often wrong. For "
-        f"real use {remedy}."
+        f"{path.name} is a small demonstration model that comes with afm-hf, and is often wrong. The official "
+        f"checkpoint is better: for real use {remedy}."
     )
 
 
-def bundled_model(name: str = "clap-tiny") -> Path:
+def bundled_model(name: str = "clap-small") -> Path:
     """Folder of a bundled checkpoint, for `from_pretrained` and `pipeline`.
 
     Models that share weights lie in parts in the package; the folder, an ordinary and complete one, is then put
     together in the cache (`HF_HOME`) on first use.
 
     Args:
-        name (`str`, *optional*, defaults to `"clap-tiny"`): Name of the checkpoint.
+        name (`str`, *optional*, defaults to `"clap-small"`): Name of the checkpoint.
 
     Returns:
         The folder.
@@ -58,6 +60,11 @@ def bundled_model(name: str = "clap-tiny") -> Path:
         ValueError: if there is no such checkpoint; the message lists those that there are.
         OSError: the folder cannot be put together: there is no space, or the installation is damaged.
     """
+    if name in REPLACED:
+        raise ValueError(
+            f"The model {name!r} is no longer bundled: {REPLACED[name]!r} has taken its place. Name that one; what was "
+            f"computed with {name}, as an index of embeddings, has to be computed anew."
+        )
     folder = ASSETS / name
     if not (folder / "config.json").is_file():
         raise ValueError(f"There is no bundled model {name!r}; the bundled models are {bundled_names()}.")

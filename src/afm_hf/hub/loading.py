@@ -7,16 +7,16 @@ from typing import Any
 import torch
 
 from ..models.clap_afm.embedding_clap_afm import logit_scale
-from .bundled import ASSETS, bundled_model, introduce
+from .bundled import ASSETS, REPLACED, bundled_model, introduce
 from .catalogue import find_checkpoint
 from .parts import complete
 
 
-def resolve_model(model: str | os.PathLike[str] = "clap-tiny") -> str:
+def resolve_model(model: str | os.PathLike[str] = "clap-small") -> str:
     """Folder or Hub id for `from_pretrained`: a folder as it is, the name of a bundled checkpoint, or else a Hub id.
 
     Raises:
-        ValueError: there is no such folder, or `clap-tiny` is asked for, but is not bundled.
+        ValueError: there is no such folder, or a bundled model is asked for that is not there, or was replaced.
     """
     name = os.fspath(model)
     if Path(name).is_dir():
@@ -24,7 +24,7 @@ def resolve_model(model: str | os.PathLike[str] = "clap-tiny") -> str:
             introduce(name)
             return str(complete(Path(name).absolute()))
         return os.path.abspath(name)
-    if name == "clap-tiny" or (ASSETS / name / "config.json").is_file():
+    if name == "clap-small" or name in REPLACED or (ASSETS / name / "config.json").is_file():
         return str(bundled_model(name))
     if name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name:
         raise ValueError(f"There is no folder {name!r} with a model in it.")
@@ -52,10 +52,10 @@ def check_model(pipeline: str, model: str | os.PathLike[str]) -> None:
     Example:
     ```python
     >>> check_model("audio-captioning", "pengi-tiny")
-    >>> check_model("audio-captioning", "clap-tiny")
+    >>> check_model("audio-captioning", "clap-small")
     Traceback (most recent call last):
     ...
-    ValueError: clap-tiny is a 'clap_afm' model; 'audio-captioning' takes afm_adiff, afm_mellow, ...
+    ValueError: clap-small is a 'clap_afm' model; 'audio-captioning' takes afm_adiff, afm_mellow, ...
 
     ```
     """
@@ -73,7 +73,7 @@ def check_model(pipeline: str, model: str | os.PathLike[str]) -> None:
         )
 
 
-def load_clap(model: str | os.PathLike[str] = "clap-tiny", dtype: str | None = None) -> tuple[Any, Any, Any]:
+def load_clap(model: str | os.PathLike[str] = "clap-small", dtype: str | None = None) -> tuple[Any, Any, Any]:
     """Model (in evaluation mode), feature extractor and tokenizer.
 
     Args:
@@ -92,7 +92,7 @@ def load_clap(model: str | os.PathLike[str] = "clap-tiny", dtype: str | None = N
         if logit_scale(loaded) is None:
             raise ValueError(
                 f"{name} holds a {type(loaded).__name__}, which does not embed audio and text apart; expected a CLAP, "
-                "for example clap-tiny."
+                "for example clap-small."
             )
         extractor, tokenizer = AutoFeatureExtractor.from_pretrained(source), AutoTokenizer.from_pretrained(source)
     except OSError as error:

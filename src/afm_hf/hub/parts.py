@@ -21,8 +21,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from transformers.utils import logging
-
 from ..models.common.writing_afm import WriteError, explained
 
 PARTS, OWN, WEIGHTS = "parts.json", "own.safetensors", "model.safetensors"
@@ -152,6 +150,8 @@ def complete(folder: str | os.PathLike[str]) -> Path:
     except OSError as error:
         if error.errno is None or (isinstance(error, WriteError) and error.is_full):
             raise
+        from transformers.utils import logging
+
         logging.get_logger("afm_hf").warning_once(
             f"{error} It is put together in a temporary folder, anew in every process. Set HF_HOME to a folder that "
             "can be written, and it is done once."

@@ -33,7 +33,7 @@ class AudioClassificationPipeline(StockPipeline):
     >>> from afm_hf.adaptation.few_shot import fit_linear_probe
     >>> from transformers import AutoModel, AutoProcessor, pipeline
 
-    >>> folder, clips = afm_hf.bundled_model("clap-tiny"), [str(clip) for clip in afm_hf.bundled_audio()[:4]]
+    >>> folder, clips = afm_hf.bundled_model("clap-small"), [str(clip) for clip in afm_hf.bundled_audio()[:4]]
     >>> model, processor = AutoModel.from_pretrained(folder), AutoProcessor.from_pretrained(folder)
     >>> fit = fit_linear_probe(model, processor, clips, ["indoors", "indoors", "outdoors", "outdoors"])
     >>> tell = pipeline("audio-classification", model=fit.model, feature_extractor=processor.feature_extractor)

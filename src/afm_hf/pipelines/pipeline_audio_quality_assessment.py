@@ -54,7 +54,7 @@ class AudioQualityAssessmentPipeline(ZeroShotAudioClassificationPipeline):
     >>> from transformers import pipeline
     >>> import afm_hf
 
-    >>> assess = pipeline("audio-quality-assessment", model=str(afm_hf.bundled_model("clap-tiny")))
+    >>> assess = pipeline("audio-quality-assessment", model=str(afm_hf.bundled_model("clap-small")))
     >>> hiss = np.random.default_rng(0).normal(scale=0.1, size=16000)
     >>> result = assess(hiss)
     >>> 0 <= result.score <= 1, result["score"] == result.score

@@ -35,7 +35,7 @@ class TestTimeAdaptationPipeline(ZeroShotAudioClassificationPipeline):
     >>> from transformers import pipeline
     >>> import afm_hf
 
-    >>> clap = str(afm_hf.bundled_model("clap-tiny"))
+    >>> clap = str(afm_hf.bundled_model("clap-small"))
     >>> adapter = pipeline("test-time-adaptation", model=clap)
     >>> clips = [str(clip) for clip in afm_hf.bundled_audio()[:2]]
     >>> result = adapter(clips, candidate_labels=["rain", "applause", "bell ringing"], together=True, views=8, steps=2)

@@ -53,7 +53,7 @@ class ZeroShotAudioClassificationPipeline(Pipeline):
     >>> from transformers import pipeline
     >>> import afm_hf
 
-    >>> classifier = pipeline("zero-shot-audio-classification", model=str(afm_hf.bundled_model("clap-tiny")))
+    >>> classifier = pipeline("zero-shot-audio-classification", model=str(afm_hf.bundled_model("clap-small")))
     >>> hiss = np.random.default_rng(0).normal(scale=0.1, size=16000)
     >>> result = classifier(hiss, candidate_labels=["rain", "a dog"])
     >>> sorted(result[0])

@@ -30,7 +30,7 @@ class ClapEmbedder:
     """
 
     def __init__(
-        self, model: str | os.PathLike[str] = "clap-tiny", device: str | None = None, dtype: str | None = None
+        self, model: str | os.PathLike[str] = "clap-small", device: str | None = None, dtype: str | None = None
     ) -> None:
         """Load a checkpoint.
 

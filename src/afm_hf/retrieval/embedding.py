@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def embed_files(
     paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
     output: str | os.PathLike[str],
-    model: str | os.PathLike[str] | ClapEmbedder = "clap-tiny",
+    model: str | os.PathLike[str] | ClapEmbedder = "clap-small",
     *,
     batch_size: int = 16,
     truncation: str | None = None,

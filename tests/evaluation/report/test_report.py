@@ -33,7 +33,7 @@ def result(**changes):
             "baselines": {"trivial": {"accuracy": 0.375}},
             "curves": [{"title": "Entropy", "x": "step", "y": "nats", "lines": {"mean": [[0, 2.0], [1, 1.5]]}}],
         },
-        "settings": {"model": "/home/someone/clap-tiny", "templates": ["this is a sound of {}"]},
+        "settings": {"model": "/home/someone/clap-small", "templates": ["this is a sound of {}"]},
     }
     return EvaluationResult(**{**about, **changes})
 
@@ -45,7 +45,7 @@ def test_everything_is_shown(tmp_path):
             assert shown in text
         assert "CLAP 23: 0.939" in text  # the papers, of the same task and dataset
         assert "0.125" in text and "By fold" in text
-        assert "clap-tiny" in text and "/home/someone" not in text  # folders are nobody's business
+        assert "clap-small" in text and "/home/someone" not in text  # folders are nobody's business
 
 
 def test_the_page_needs_nothing_beside_it_and_markdown_finds_its_plots(tmp_path):

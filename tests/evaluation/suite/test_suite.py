@@ -106,7 +106,7 @@ def test_names_count_in_their_place():
 def test_quality_compares_a_clip_with_itself(tmp_path):
     bad = tmp_path / "bad.wav"
     bad.write_bytes(b"no audio")
-    pipe = pipeline("audio-quality-assessment", model=str(afm_hf.bundled_model("clap-tiny")))
+    pipe = pipeline("audio-quality-assessment", model=str(afm_hf.bundled_model("clap-small")))
     task = QualityOrderTask(pipe, kinds=("noise",))
     clip = Item("a", str(afm_hf.bundled_audio()[0]))
     scores, failure = task.predict([clip, Item("bad", str(bad))])
@@ -179,8 +179,8 @@ def test_clips_that_cannot_be_used_are_named_and_the_others_go_on(sounds, tmp_pa
 def test_what_cannot_be_done_is_refused(sounds, tmp_path):
     with pytest.raises(ValueError, match=r"no task 'singing'; its tasks are zero-shot"):
         run_suite(tmp_path, sounds, ["singing"])
-    with pytest.raises(ValueError, match=r"captioning: clap-tiny is a 'clap_afm' model; 'audio-captioning' takes "):
-        run_suite(tmp_path, sounds, ["captioning"], {"captioning": "clap-tiny"})
+    with pytest.raises(ValueError, match=r"captioning: clap-small is a 'clap_afm' model; 'audio-captioning' takes "):
+        run_suite(tmp_path, sounds, ["captioning"], {"captioning": "clap-small"})
     with pytest.raises(ValueError, match=r"No task of the suite.*linear-probe"):
         run_suite(tmp_path, sounds, ["linear-probe"])
 
@@ -190,5 +190,5 @@ def test_the_command_writes_the_report_and_says_how_few_clips_there_are(tmp_path
     assert "accuracy" in said.output and "wide" in said.output
     page = (tmp_path / "out" / "report.html").read_text()
     assert "bundled clips" in page and "shuffled audio" in page and "afm-hf suite --output out --task zero-shot" in page
-    wrong = run_command("suite", "--output", tmp_path / "x", "--model", "clap-tiny", code=2)
+    wrong = run_command("suite", "--output", tmp_path / "x", "--model", "clap-small", code=2)
     assert "expected TASK=MODEL" in wrong.output

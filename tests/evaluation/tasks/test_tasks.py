@@ -26,7 +26,7 @@ LABELS = ["applause", "bell ringing", "birds singing", "car engine", "cow mooing
 
 @pytest.fixture(scope="module")
 def clap():
-    return pipeline("zero-shot-audio-classification", model=str(afm_hf.bundled_model("clap-tiny")))
+    return pipeline("zero-shot-audio-classification", model=str(afm_hf.bundled_model("clap-small")))
 
 
 @pytest.fixture(scope="module")

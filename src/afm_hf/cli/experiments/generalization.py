@@ -40,10 +40,10 @@ def generalization(
         from ...hub.loading import check_model, pick_device, resolve_model
 
         folders = _folders(dataset)
-        check_model("test-time-adaptation", model or "clap-tiny")
+        check_model("test-time-adaptation", model or "clap-small")
         from transformers import pipeline
 
-        folder = resolve_model(model or "clap-tiny")
+        folder = resolve_model(model or "clap-small")
         adapter = pipeline("test-time-adaptation", model=folder, device=pick_device(device))
         found, said = generalization_on_benchmarks(
             adapter,

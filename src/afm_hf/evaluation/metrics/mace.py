@@ -97,7 +97,7 @@ class Mace:
     >>> import afm_hf
 
     >>> cow = afm_hf.bundled_audio()[4]
-    >>> metric = Mace("clap-tiny")
+    >>> metric = Mace("clap-small")
     >>> result = metric(["A cow is mooing.", "Rain falls."], [["A cow moos."], ["A cow moos."]], [cow, cow])
     >>> result.scores[0] > result.scores[1]
     True
@@ -109,7 +109,7 @@ class Mace:
 
     def __init__(
         self,
-        model: Any = "clap-tiny",
+        model: Any = "clap-small",
         *,
         mode: str = "combined",
         error_detector: ErrorDetector | None = None,
@@ -285,7 +285,7 @@ def mace(
     candidates: Iterable[str] | Mapping[Any, Any],
     references: Iterable[Sequence[str]] | Mapping[Any, Any] | None = None,
     audio: Iterable[Any] | Mapping[Any, Any] | None = None,
-    model: Any = "clap-tiny",
+    model: Any = "clap-small",
     **kwargs: Any,
 ) -> MaceResult:
     """

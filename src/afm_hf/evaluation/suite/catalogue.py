@@ -100,7 +100,7 @@ def _coin(task: Task, items: Sequence[Item]) -> Figures:
 
 SUITE: dict[str, SuiteTask] = {
     "zero-shot": SuiteTask(
-        "clap-tiny",
+        "clap-small",
         "zero-shot-audio-classification",
         lambda clips, seed: clips,
         lambda pipe, items, options: ZeroShotTask(pipe, _names(items), [CLAP_2022], **options),
@@ -112,7 +112,7 @@ SUITE: dict[str, SuiteTask] = {
         ),
     ),
     "linear-probe": SuiteTask(
-        "clap-tiny",
+        "clap-small",
         "zero-shot-audio-classification",
         lambda clips, seed: learnable(clips),
         lambda pipe, items, options: LinearProbeTask(pipe, **options),
@@ -123,7 +123,7 @@ SUITE: dict[str, SuiteTask] = {
         ),
     ),
     "retrieval": SuiteTask(
-        "clap-tiny",
+        "clap-small",
         "zero-shot-audio-classification",
         lambda clips, seed: captioned(clips, once=True),
         lambda pipe, items, options: RetrievalTask(pipe, **options),
@@ -162,7 +162,7 @@ SUITE: dict[str, SuiteTask] = {
         ),
     ),
     "entailment": SuiteTask(
-        "clap-tiny",
+        "clap-small",
         "audio-entailment",
         hypotheses,
         lambda pipe, items, options: EntailmentTask(pipe, **options),
@@ -173,7 +173,7 @@ SUITE: dict[str, SuiteTask] = {
         ),
     ),
     "quality": SuiteTask(
-        "clap-tiny",
+        "clap-small",
         "audio-quality-assessment",
         lambda clips, seed: clips,
         lambda pipe, items, options: QualityOrderTask(pipe, **options),
@@ -182,7 +182,7 @@ SUITE: dict[str, SuiteTask] = {
         note="Each clip against itself with noise or a low-pass of five strengths, as loud as before. Trivial: a coin.",
     ),
     "adaptation": SuiteTask(
-        "clap-tiny",
+        "clap-small",
         "test-time-adaptation",
         lambda clips, seed: clips,
         lambda pipe, items, options: AdaptationTask(pipe, _names(items), views=32),

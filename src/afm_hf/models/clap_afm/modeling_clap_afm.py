@@ -280,8 +280,8 @@ class ClapAfmModel(ClapAfmPreTrainedModel):
     >>> from afm_hf import bundled_model
     >>> from transformers import AutoModel, AutoProcessor
 
-    >>> model = AutoModel.from_pretrained(bundled_model("clap-tiny"))
-    >>> processor = AutoProcessor.from_pretrained(bundled_model("clap-tiny"))
+    >>> model = AutoModel.from_pretrained(bundled_model("clap-small"))
+    >>> processor = AutoProcessor.from_pretrained(bundled_model("clap-small"))
     >>> noise = torch.randn(16000, generator=torch.Generator().manual_seed(0)) * 0.1
     >>> texts = ["rain", "a dog"]
     >>> inputs = processor(audio=[noise], text=texts, sampling_rate=16000, return_tensors="pt", padding=True)

@@ -23,7 +23,7 @@ class ClapAfmProcessor(OwnCode, ProcessorMixin):
     >>> from afm_hf import bundled_model
     >>> from transformers import AutoProcessor
 
-    >>> processor = AutoProcessor.from_pretrained(bundled_model("clap-tiny"))
+    >>> processor = AutoProcessor.from_pretrained(bundled_model("clap-small"))
     >>> hiss = np.random.default_rng(0).normal(scale=0.1, size=16000)
     >>> inputs = processor(audio=[hiss], text=["hiss"], sampling_rate=16000, return_tensors="pt")
     >>> sorted(inputs)
