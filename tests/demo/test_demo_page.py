@@ -23,7 +23,7 @@ def test_all_tabs_are_there_and_every_input_is_labelled():
     assert len(inputs) > 15 and all(block.label for block in inputs)
 
 
-def test_the_limits_of_the_tiny_models_are_told_where_one_is_used(monkeypatch, tmp_path):
+def test_the_limits_of_the_bundled_models_are_told_where_one_is_used(monkeypatch, tmp_path):
     def texts(models):
         return [block.value for block in build_page(models).blocks.values() if isinstance(block, gr.Markdown)]
 

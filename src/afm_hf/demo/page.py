@@ -25,10 +25,10 @@ TITLE = "afm-hf: audio foundation models"
 INTRODUCTION = """# Listen with a model
 Upload a clip or record one, and ask. The models run on the machine that serves this page: a clip goes there and
 nowhere else, and is deleted there after about an hour."""
-LIMITS = """**The tiny models that come with afm-hf are for trying things out.** They know some everyday, game-like
-sounds in English words, hear 2.5 s at 16 kHz, and are often wrong: `clap-small` names 48 % of 110 held-out clips among
-50 labels; `pengi-tiny` 29 % and `mellow-tiny` 26 % in a caption. Their quality scores are no measure of quality. A high
-score does not mean that an answer is right."""
+LIMITS = """**The small models that come with afm-hf are for trying things out.** They know everyday sounds in English
+words, and are often wrong: `clap-small` names 45 % of 110 held-out clips among 50 labels, 51 % of the recorded ones;
+`pengi-tiny` 29 % and `mellow-tiny` 26 % in a caption. Their quality scores are no measure of quality. A high score does
+not mean that an answer is right. The official checkpoints are better."""
 BUNDLED = {"clap-small", "pengi-tiny", "mellow-tiny", "adiff-tiny"}
 SYSTEM_FONT = ("system-ui", "sans-serif")
 SYSTEM_MONO = ("ui-monospace", "monospace")
