@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from answers_facts import Bank
-from clap_head import TEMPLATE, Draws, Lesson, fit, split_rows
+from clap_head import TEMPLATE, Draws, Lesson, fit, lessons_of_yamnet, split_rows
 from safetensors.torch import load_file, save_file
 from small_clap_features import load_rows, load_variants
 from torch.nn import functional as F
@@ -75,7 +75,7 @@ class Heard:
                 head.load_state_dict({k.split("/")[1]: x for k, x in weights if k.startswith(f"{number}/")})
             return heads
         scores = load_variants(work, "scores")[:, : self.embeddings.shape[1]]
-        likely = scores / scores.sum(-1, keepdim=True).clamp(min=1e-6)
+        likely = lessons_of_yamnet(scores, self.train, args.common)
         for fold, head in enumerate(heads):
             torch.manual_seed(seed + fold)
             model = copy.deepcopy(self.clap)

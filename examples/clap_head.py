@@ -115,6 +115,22 @@ class Lesson:
     likely: torch.Tensor
 
 
+def lessons_of_yamnet(scores: torch.Tensor, train: list[int], common: float) -> torch.Tensor:
+    """YAMNet's probabilities as distributions: `(clips, variants, classes)`, which sum up to 1.
+
+    Most clips are some "Music", "Vehicle" or "Animal" to YAMNet. So that a guitar is taught as a guitar, each class is
+    divided by a power of its mean probability.
+
+    Args:
+        scores (`torch.Tensor`): YAMNet's probabilities, each by itself.
+        train (`list[int]`): Clips whose mean is taken.
+        common (`float`): The power; 0 leaves the probabilities as they are.
+    """
+    shares = scores / scores.sum(-1, keepdim=True).clamp(min=1e-6)
+    shares = shares / shares[train].mean((0, 1)).clamp(min=1e-4) ** common
+    return shares / shares.sum(-1, keepdim=True).clamp(min=1e-6)
+
+
 def mixed(lesson: Lesson, draws: Draws, args: argparse.Namespace) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """A batch of what was heard, its labels `(batch, labels)` and YAMNet's probabilities; two by two mixed (mixup)."""
     clips, variants, index = draws(args.batch)

@@ -23,6 +23,7 @@ from answers_facts import Bank
 from answers_heard import Heard
 from answers_models import build, loss_of, make_tokenizer
 from answers_tasks import AdiffTasks, MellowTasks, PengiTasks, Tasks, texts_of
+from transformers import AutoTokenizer
 
 STEPS = {"pengi": 3000, "adiff": 2000, "mellow": 3000}
 
@@ -62,7 +63,11 @@ def train(args: argparse.Namespace) -> None:
     print(f"{len(clips.train)} clips, {len(clips.names)} labels, {len(bank)} times heard", flush=True)
     tasks = make_tasks(args.model, bank, sequences, args.seed)
     tokenizer = make_tokenizer(texts_of(tasks))
+    if args.start:  # what has been learned on other ears of the same kind, and its words
+        tokenizer = AutoTokenizer.from_pretrained(args.start)
     model, processor = build(args.model, clips.clap, tokenizer, clips.classes)
+    if args.start:
+        begin_from(model, args.start)
     print(f"{model.num_parameters() / 1e6:.2f} M parameters, {len(tokenizer)} tokens", flush=True)
     held = None
     if args.validation:
@@ -94,6 +99,13 @@ def train(args: argparse.Namespace) -> None:
             save(model, processor, bank, args.output)
 
 
+def begin_from(model: torch.nn.Module, start: Path) -> None:
+    """Take the weights that learn from another model; the ears and their head stay this one's."""
+    weights = type(model).from_pretrained(start, dtype=torch.float32).state_dict()
+    learned = {name: weights[name] for name, parameter in model.named_parameters() if parameter.requires_grad}
+    model.load_state_dict(learned, strict=False)
+
+
 def save(model: torch.nn.Module, processor: object, bank: Bank, output: Path) -> None:
     """Model with matrices in half precision (it is loaded as float32), processor, and the thresholds of the facts."""
     weights = {name: value.half() if value.ndim > 1 else value for name, value in model.state_dict().items()}
@@ -113,6 +125,7 @@ def main() -> None:
     parser.add_argument("--clap", type=Path, required=True, help="the trained CLAP, whose ears the model gets")
     parser.add_argument("--validation", action="store_true", help="hold out packages of the training side")
     parser.add_argument("--bank", type=int, default=16384, help="clips that are asked about, in their variants")
+    parser.add_argument("--start", type=Path, help="a model to go on from, trained on other weights of the same ears")
     parser.add_argument("--steps", type=int, help=f"default: {STEPS}")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--lr", type=float, default=2e-3)

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import torch
 from clap_clips import find_copies, read_rows
-from clap_head import Lesson, class_names, fit, matrix_of, report, split_rows
+from clap_head import Lesson, class_names, fit, lessons_of_yamnet, matrix_of, report, split_rows
 from clap_text import distil
 from small_clap_features import feature_extractor, load_ears, load_heard, prepare
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
@@ -82,7 +82,7 @@ def train_head(args: argparse.Namespace) -> None:
     ears = model.audio_model.encoder
     ears.standardize(heard[train].flatten(0, 1))
     heard, test = (heard - ears.mean) / ears.std, (test - ears.mean) / ears.std
-    likely = scores / scores.sum(-1, keepdim=True).clamp(min=1e-6)  # (clips, variants, 521)
+    likely = lessons_of_yamnet(scores, train, args.common)
     print(f"{model.num_parameters() / 1e6:.2f} M parameters")
     fit(args, model, tokenizer, Lesson(rows, train, unlabelled, labels, bank, heard, likely))
     if held:
@@ -147,7 +147,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--text-lr-factor", type=float, default=0.1, help="learning rate of the text projection / --lr")
     made.add_argument("--dropout", type=float, default=0.4, help="in the head")
     made.add_argument("--noise", type=float, default=0.1, help="on what the ears heard, in standard deviations")
-    made.add_argument("--taught", type=float, default=2.0, help="weight of what YAMNet's probabilities teach")
+    made.add_argument("--taught", type=float, default=5.0, help="weight of what YAMNet's probabilities teach")
+    made.add_argument("--common", type=float, default=0.8, help="how little classes teach that YAMNet hears everywhere")
     made.add_argument("--stay", type=float, default=2.0, help="weight of how far the texts' embeddings have moved")
     made.add_argument("--mix", type=float, default=0.4, help="of mixup: a of Beta(a, a); 0 for none")
     made.add_argument("--weight-decay", type=float, default=1.0)
