@@ -30,7 +30,9 @@ from afm_hf import (
 END, PAD, AUDIO = "<|endoftext|>", "<|pad|>", "<|audio|>"
 PROMPT_LENGTH = 32  # of Pengi and ADIFF
 MAPPERS = {"prefix_length": 8, "mapper_layers": 2, "mapper_heads": 4, "projection_dropout": 0.0}
+PAIR_MAPPERS = MAPPERS | {"prefix_length": 4, "mapper_layers": 1}  # of ADIFF, which has three
 LAYERS, WIDTH, HEADS, DROPOUT = 4, 128, 4, 0.05
+PAIR_WIDTH = 96  # of ADIFF's language model
 
 
 def make_tokenizer(texts: Iterable[str], size: int = 1200) -> PreTrainedTokenizerFast:
@@ -73,7 +75,8 @@ def language_model(kind: str, tokenizer: PreTrainedTokenizerFast) -> GPT2Config 
             **ids,
         )
     dropout = {"resid_pdrop": DROPOUT, "embd_pdrop": 0.0, "attn_pdrop": DROPOUT}
-    return GPT2Config(n_positions=128, n_embd=WIDTH, n_layer=LAYERS, n_head=HEADS, **dropout, **ids)
+    width = PAIR_WIDTH if kind == "adiff" else WIDTH
+    return GPT2Config(n_positions=128, n_embd=width, n_layer=LAYERS, n_head=HEADS, **dropout, **ids)
 
 
 def build(
@@ -144,7 +147,7 @@ def _with_mappers(kind: str, clap: ClapAfmModel, tokenizer: PreTrainedTokenizerF
         "audio_config": clap.config.audio_config.encoder_config,
         "projection_dim": clap.config.projection_dim,
         **shared,
-        **MAPPERS,
+        **(MAPPERS if kind == "pengi" else PAIR_MAPPERS),
     }
     how = {"answer_suffix": END, "prompt_length": PROMPT_LENGTH, "prompt_suffix": ""}
     if kind == "pengi":
@@ -152,7 +155,7 @@ def _with_mappers(kind: str, clap: ClapAfmModel, tokenizer: PreTrainedTokenizerF
         length = model.config.num_placeholders
         processor = PengiProcessor(feature_extractor(), tokenizer, tokenizer, prefix_length=length, **how)
     else:
-        config = AdiffConfig(**shared, cross_layers=2, separator_token_id=tokenizer.eos_token_id)
+        config = AdiffConfig(**shared, cross_layers=1, separator_token_id=tokenizer.eos_token_id)
         model = AdiffForConditionalGeneration(config)
         length = model.config.num_placeholders
         processor = AdiffProcessor(feature_extractor(truncation="first"), tokenizer, prefix_length=length, **how)

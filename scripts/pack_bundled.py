@@ -3,7 +3,7 @@ r"""Put trained models into the package, those weights that they share only once
     python scripts/pack_bundled.py --clap clap-small --pengi pengi-small --mellow mellow-small --adiff adiff-small \
         --output src/afm_hf/assets
 
-The folders are ordinary ones, as `save_pretrained` makes them. All hear with CLAP's ears, Pengi and ADIFF also with its
+The folders are ordinary ones, as `save_pretrained` makes them. All hear with CLAP's ears, and with its
 projection: that these are the same to the bit is checked before anything is written. Then each is put together from its
 parts, as its users will have it, and compared with what came in. A model that is not named stays as it is, if it still
 fits. A model card that is in the package already stays where the folder has none; anything else, as thresholds of
@@ -25,6 +25,7 @@ HEARS_WITH = {"clap": "audio_model.encoder.", "pengi": "model.audio_tower.", "me
 HEARS_WITH["adiff"] = HEARS_WITH["pengi"]
 PROJECTION = "audio_projection."
 PROJECTS_AS = {"pengi": "model.audio_projection.", "adiff": "model.audio_projection."}
+PROJECTS_AS["mellow"] = "model.audio_tower.classifier.projection."  # whose ears have a classifier in CLAP's space
 CARD = "README.md"
 MOST_MB = 35
 

@@ -46,7 +46,7 @@ def ears(**kwargs):
 
 
 def models():
-    """A tiny CLAP, Pengi, Mellow and ADIFF that hear with the same ears; the projection is CLAP's but in Mellow."""
+    """A tiny CLAP, Pengi, Mellow and ADIFF that hear with the same ears and the same projection."""
     torch.manual_seed(0)
     audio = ClapAfmAudioConfig(encoder_config=ears(), projection_dim=12)
     clap = ClapAfmModel(ClapAfmConfig(audio_config=audio, text_config=clap_config().text_config))
@@ -54,15 +54,16 @@ def models():
     pengi = PengiForConditionalGeneration(tiny_config("pengi", audio_config=ears()))
     adiff_config = tiny_pair_model("adiff")[0].config
     adiff_config.audio_config = ears()
-    classifying = ears(use_framewise_head=True, num_classes=5, head_dim=7)
+    classifying = ears(use_framewise_head=True, num_classes=5, head_dim=12)
     words = tiny_pair_model("mellow")[0].config.text_config
     mellow = MellowForCausalLM(MellowConfig(audio_config=classifying, text_config=words, clip_frames=240))
     adiff = AdiffForConditionalGeneration(adiff_config)
     made = {"clap": clap, "pengi": pengi, "mellow": mellow, "adiff": adiff}
     for kind in KINDS[1:]:
         made[kind].model.audio_tower.load_state_dict(clap.audio_model.encoder.state_dict(), strict=False)
-        if kind != "mellow":
-            made[kind].model.audio_projection.load_state_dict(clap.audio_projection.state_dict())
+        inner = made[kind].model
+        projection = inner.audio_tower.classifier.projection if kind == "mellow" else inner.audio_projection
+        projection.load_state_dict(clap.audio_projection.state_dict())
     return made
 
 
