@@ -63,6 +63,13 @@ def parts_of(kind: str, tensors: dict[str, RawTensor], clap: dict[str, RawTensor
     return parts
 
 
+def without_places(value: Any) -> Any:
+    """A config without the folders, on the machine that trained it, that its parts were loaded from."""
+    if isinstance(value, dict):
+        return {key: "" if key == "_name_or_path" else without_places(each) for key, each in value.items()}
+    return [without_places(each) for each in value] if isinstance(value, list) else value
+
+
 def pack(kind: str, source: Path, clap: dict[str, RawTensor], assets: Path) -> None:
     """Write one model's folder; CLAP's comes first, for others take from it."""
     tensors, target = weights_of(source), assets / f"{kind}-small"
@@ -76,6 +83,8 @@ def pack(kind: str, source: Path, clap: dict[str, RawTensor], assets: Path) -> N
     shutil.copytree(source, target, ignore=shutil.ignore_patterns("*.safetensors", "*.bin", "READY", "FINAL", ".*"))
     if card and not (target / CARD).is_file():
         (target / CARD).write_bytes(card)
+    config = target / "config.json"
+    config.write_text(json.dumps(without_places(json.loads(config.read_text())), indent=2, sort_keys=True) + "\n")
     shared = gather(target, parts)
     write_tensors({name: value for name, value in tensors.items() if name not in shared}, target / OWN)
     parts.append({"file": OWN, "from": "", "to": ""})

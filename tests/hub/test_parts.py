@@ -108,13 +108,23 @@ def test_packed_and_put_together_a_model_is_what_it_was(kind, ordinary, assets):
         assert tensors[name].dtype == value.dtype and torch.equal(tensors[name], value), name
     others = {path.name for path in (ordinary / kind).iterdir()} - {"model.safetensors"}
     assert {path.name for path in folder.iterdir()} == {*others, "model.safetensors"}
-    for name in others:
+    config, plain = (json.loads((each / "config.json").read_text()) for each in (folder, ordinary / kind))
+    assert config == plain
+    for name in others - {"config.json"}:
         assert (folder / name).read_bytes() == (ordinary / kind / name).read_bytes()
     auto = AutoModel if kind == "clap" else AutoModelForMultimodalLM
     loaded, plain = auto.from_pretrained(folder), auto.from_pretrained(ordinary / kind)
     assert loaded.dtype == torch.float32
     for name, value in plain.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], value), name
+
+
+def test_folders_of_the_machine_that_trained_are_left_out():
+    config = {"ears": [{"_name_or_path": "/home/someone/yamnet", "mels": 64}], "dtype": None}
+    assert runpy.run_path(str(SCRIPT))["without_places"](config) == {
+        "ears": [{"_name_or_path": "", "mels": 64}],
+        "dtype": None,
+    }
 
 
 def test_shared_weights_are_stored_once(ordinary, assets):
