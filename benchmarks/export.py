@@ -34,13 +34,14 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     model = (AutoModel.from_pretrained(bundled_model("clap-small")) if small else ClapAfmModel(ClapAfmConfig())).eval()
-    frames, words = (101, 6000) if small else (965, 50000)
+    frames, words = (240, 6000) if small else (965, 50000)
+    mels = model.config.audio_config.encoder_config.num_mel_bins
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         exported = ExportedClap.load(export_clap(model, Path(folder) / "onnx", frames), threads=1)
         print(f"export to ONNX: {time.perf_counter() - start:.0f} s")
         for batch in (1, 4):
-            clips = torch.randn(batch, 1, frames, 64)
+            clips = torch.randn(batch, 1, frames, mels)
             ids = torch.randint(1, words, (batch, 12))
             inputs = {"audio": {"input_features": clips}, "text": {"input_ids": ids}}
             for name, given in inputs.items():

@@ -188,7 +188,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="Clotho alone, with probes fitted on its validation part")
     parser.add_argument("--sounds", type=Path, help="folder with clips and metadata.csv")
     parser.add_argument("--clap", default=str(bundled_model("clap-small")))
-    parser.add_argument("--pengi", default=str(bundled_model("pengi-tiny")))
+    parser.add_argument("--pengi", default=str(bundled_model("pengi-small")))
     parser.add_argument("--save", type=Path, help="folder to write the thresholds to")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()

@@ -46,7 +46,7 @@ from afm_hf.adaptation.text_only import (
     modality_gap,
 )
 
-BUNDLED = ("clap-small", "pengi-tiny")
+BUNDLED = ("clap-small", "pengi-small")
 WORDS = (("low", "high"), ("quiet", "loud"), ("changing", "steady"), ("tonal", "noisy"), ("sparse", "busy"))
 PAIRS_OF_WORDS = 12  # captions with two words, for each label
 
@@ -59,7 +59,7 @@ class TextOnlyArguments:
     column: str = field(default="caption", metadata={"help": "column of the captions in a CSV file"})
     most_captions: int | None = field(default=None, metadata={"help": "a random choice of so many captions"})
     clap: str = field(default="clap-small", metadata={"help": "folder, Hub id, or clap-small"})
-    language_model: str = field(default="pengi-tiny", metadata={"help": "folder, Hub id, or pengi-tiny"})
+    language_model: str = field(default="pengi-small", metadata={"help": "folder, Hub id, or pengi-small"})
     noise_variances: list[float] = field(default_factory=lambda: [0.005], metadata={"help": "of the noise in training"})
     adapter: bool = field(default=False, metadata={"help": "learn a linear layer in front of the mapper"})
     prefix_length: int = field(default=8, metadata={"help": "vectors in front of the caption; the released one: 40"})

@@ -23,8 +23,8 @@ HEAD = """# Command line
 Every command of `afm-hf`, with its arguments. This page is written by `python scripts/command_line_page.py` from the
 commands, as `afm-hf COMMAND --help` shows them; `python -m afm_hf` is the same as `afm-hf`.
 
-* Where a command takes a model, that is the name of a [bundled one](bundled.md) (`clap-small`, `pengi-tiny`,
-  `mellow-tiny`, `adiff-tiny`), a folder or a Hub id.
+* Where a command takes a model, that is the name of a [bundled one](bundled.md) (`clap-small`, `pengi-small`,
+  `mellow-small`, `adiff-small`), a folder or a Hub id.
 * Files that cannot be used are named on stderr and skipped. Exit codes and the forms of results:
   [In production](production.md#commands-in-scripts).
 

@@ -33,7 +33,7 @@ NEEDED = (
     "afm_hf/evaluation/paper/paper_results.json",
     "afm_hf/assets/ears.safetensors",
     "afm_hf/assets/clap-small/own.safetensors",
-    "afm_hf/assets/mellow-tiny/model.safetensors",
+    "afm_hf/assets/mellow-small/own.safetensors",
     "afm_hf/assets/clips/metadata.csv",
     "afm_hf/conversion/mellow.py",
 )

@@ -93,7 +93,7 @@ def another_index(folder):
 
 def pengi(change):
     model, processor = (
-        Auto.from_pretrained(bundled_model("pengi-tiny")) for Auto in (AutoModelForMultimodalLM, AutoProcessor)
+        Auto.from_pretrained(bundled_model("pengi-small")) for Auto in (AutoModelForMultimodalLM, AutoProcessor)
     )
     inputs = processor(audio=CLIP, text="generate audio caption")
     return message(lambda: model(**change(dict(inputs))))

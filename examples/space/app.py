@@ -5,7 +5,7 @@ from afm_hf.demo.page import build_page, serve
 
 # Names of bundled models, or ids of repositories on the Hub. Nobody should wait for hours of audio of somebody else.
 models = DemoModels(
-    clap="clap-small", caption="pengi-tiny", ask="mellow-tiny", difference="adiff-tiny", max_duration_s=60
+    clap="clap-small", caption="pengi-small", ask="mellow-small", difference="adiff-small", max_duration_s=60
 )
 
 if __name__ == "__main__":

@@ -205,10 +205,10 @@ def _register_pipelines() -> None:
     register("audio-quality-assessment", "AudioQualityAssessmentPipeline", AutoModel, "clap-small")
     register("test-time-adaptation", "TestTimeAdaptationPipeline", AutoModel, "clap-small")
     language = AutoModelForMultimodalLM
-    register("audio-text-generation", "AudioTextGenerationPipeline", language, "pengi-tiny")
-    register("audio-captioning", "AudioCaptioningPipeline", language, "pengi-tiny")
-    register("audio-question-answering", "AudioQuestionAnsweringPipeline", language, "mellow-tiny")
-    register("audio-difference", "AudioDifferencePipeline", language, "adiff-tiny")
+    register("audio-text-generation", "AudioTextGenerationPipeline", language, "pengi-small")
+    register("audio-captioning", "AudioCaptioningPipeline", language, "pengi-small")
+    register("audio-question-answering", "AudioQuestionAnsweringPipeline", language, "mellow-small")
+    register("audio-difference", "AudioDifferencePipeline", language, "adiff-small")
     # The first class that knows the checkpoint's config: of models that answer in words, the one with the head.
     register("audio-entailment", "AudioEntailmentPipeline", (language, AutoModel), "clap-small")
 

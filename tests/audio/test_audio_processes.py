@@ -27,7 +27,7 @@ torch.set_num_threads(2)
 folder = str(afm_hf.bundled_model("clap-small"))
 clips = [str(clip) for clip in afm_hf.bundled_audio()[:4]]
 classify = pipeline("zero-shot-audio-classification", model=folder, device="cpu")
-ask = pipeline("audio-question-answering", model=str(afm_hf.bundled_model("mellow-tiny")), device="cpu")
+ask = pipeline("audio-question-answering", model=str(afm_hf.bundled_model("mellow-small")), device="cpu")
 extractor, labels = classify.feature_extractor, ["rain", "a dog"]
 
 def features(clip):
@@ -41,7 +41,7 @@ def answer(clip):
 
 def whole_batch(rows):
     features = extractor([row["audio"] for row in rows], return_tensors="pt")["input_features"]
-    return features.double().sum((1, 2, 3)).tolist()
+    return features.double().flatten(1).sum(1).tolist()
 
 def with_threads():
     square = torch.randn(1500, 1500)

@@ -61,11 +61,11 @@ def test_bad_files_are_reported_the_good_are_kept_and_the_exit_code_is_1(clips, 
 
 def test_the_default_model_says_that_it_is_small(clips, pengi, tmp_path, monkeypatch):
     task = PIPELINE_REGISTRY.supported_tasks["audio-captioning"]
-    monkeypatch.setitem(task, "default", {"model": (str(save("pengi", tmp_path / "pengi-tiny")), "main")})
+    monkeypatch.setitem(task, "default", {"model": (str(save("pengi", tmp_path / "pengi-small")), "main")})
     type(logging.get_logger("afm_hf")).warning_once.cache_clear()
     assert lines("caption", clips[0], "--device", "cpu") == lines("caption", clips[0], "--model", pengi)
-    monkeypatch.setitem(task, "default", {"model": (str(tmp_path / "none" / "pengi-tiny"), "main")})
-    assert "'pengi-tiny' is not bundled" in run("caption", clips[0], code=2).stderr
+    monkeypatch.setitem(task, "default", {"model": (str(tmp_path / "none" / "pengi-small"), "main")})
+    assert "'pengi-small' is not bundled" in run("caption", clips[0], code=2).stderr
 
 
 # -- ask --------------------------------------------------------------------------------------------------------------

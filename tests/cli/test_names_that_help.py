@@ -63,7 +63,7 @@ def test_a_model_of_the_wrong_kind_gets_one_line(command, clips, model):
     assert "is a 'clap_afm' model" in said and "afm_pengi" in said
 
 
-@pytest.mark.parametrize("name", ["clap-small", "pengi-tiny", "mellow-tiny", "adiff-tiny"])
+@pytest.mark.parametrize("name", ["clap-small", "pengi-small", "mellow-small", "adiff-small"])
 def test_every_bundled_model_is_introduced_once(name, caplog):
     libraries.get_logger("afm_hf").warning_once.cache_clear()
     for _ in range(2):

@@ -97,11 +97,11 @@ def test_the_command_prints_both_figures_and_the_difference(tmp_path):
         (sounds / clip.name).write_bytes(clip.read_bytes())
         rows.append(f"{clip.name},A {clip.stem.split('_')[0]}.")
     (sounds / "metadata.csv").write_text("\n".join(rows))
-    asked = ("compare", "pengi-tiny", "mellow-tiny", "--task", "captioning", "--dataset", "folder")
+    asked = ("compare", "pengi-small", "mellow-small", "--task", "captioning", "--dataset", "folder")
     asked += ("--data-dir", sounds, "--output", tmp_path / "out", "--draws", "20")
     said = run_command(*asked).output
     assert "3 clips that both could predict" in said
-    assert "pengi-tiny" in said and "mellow-tiny" in said and "rouge_l" in said
+    assert "pengi-small" in said and "mellow-small" in said and "rouge_l" in said
     unfit = run_command("compare", "clap-small", *asked[2:], code=2).output
     assert "clap-small is a 'clap_afm' model; 'audio-captioning' takes" in unfit
     row = json.loads(run_command(*asked, "--format", "json").stdout)["metrics"]["rouge_l"]

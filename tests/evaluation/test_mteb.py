@@ -42,7 +42,7 @@ def test_arrays_give_the_embeddings_of_their_files(encoder):
 def test_the_rate_of_the_array_counts(encoder):
     own, other = (encoder.encode([{"audio": [clip_as_array(CLIPS[0], rate)]}]) for rate in (None, 22050))
     wrong = {**clip_as_array(CLIPS[0], 22050), "sampling_rate": 8000}
-    assert encoder.similarity(own, other)[0, 0] > 0.98 > encoder.similarity(own, encoder.encode([{"audio": [wrong]}]))
+    assert encoder.similarity(own, other)[0, 0] > 0.95 > encoder.similarity(own, encoder.encode([{"audio": [wrong]}]))
 
 
 def test_texts_and_pairs(encoder):

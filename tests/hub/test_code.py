@@ -22,7 +22,7 @@ from afm_hf.hub.cards import model_card, write_card
 from afm_hf.hub.code import code_of, flattened, save_with_code, travelling_files
 
 CLIPS = [str(clip) for clip in afm_hf.bundled_audio()]
-KINDS = ("clap-small", "pengi-tiny", "mellow-tiny", "adiff-tiny")
+KINDS = ("clap-small", "pengi-small", "mellow-small", "adiff-small")
 
 
 def load(name):
@@ -101,15 +101,15 @@ EVERY_MODEL = """
     import afm_hf
     from transformers import AutoModelForMultimodalLM, AutoProcessor, pipeline
 
-    for name in ("pengi-tiny", "mellow-tiny", "adiff-tiny"):
+    for name in ("pengi-small", "mellow-small", "adiff-small"):
         folder = afm_hf.bundled_model(name)
         AutoModelForMultimodalLM.from_pretrained(folder).push_to_hub("me/" + name)
         AutoProcessor.from_pretrained(folder).push_to_hub("me/" + name)
     clips = [str(clip) for clip in afm_hf.bundled_audio()]
     print(json.dumps([
-        pipeline("audio-captioning", model="me/pengi-tiny")(clips[4]),
-        pipeline("audio-question-answering", model="me/mellow-tiny")(clips[4], question="what is the sound?"),
-        pipeline("audio-difference", model="me/adiff-tiny")((clips[0], clips[4])),
+        pipeline("audio-captioning", model="me/pengi-small")(clips[4]),
+        pipeline("audio-question-answering", model="me/mellow-small")(clips[4], question="what is the sound?"),
+        pipeline("audio-difference", model="me/adiff-small")((clips[0], clips[4])),
     ]))
 """
 
@@ -118,11 +118,11 @@ def test_models_that_write_answer_from_the_hub_as_from_their_folders(hub, tmp_pa
     _, address = hub
     found = python(EVERY_MODEL, tmp_path, **environment(address, tmp_path / "home"))
     folder = {name: str(afm_hf.bundled_model(name)) for name in KINDS}
-    ask = pipeline("audio-question-answering", model=folder["mellow-tiny"])
+    ask = pipeline("audio-question-answering", model=folder["mellow-small"])
     assert found == [
-        pipeline("audio-captioning", model=folder["pengi-tiny"])(CLIPS[4]),
+        pipeline("audio-captioning", model=folder["pengi-small"])(CLIPS[4]),
         ask(CLIPS[4], question="what is the sound?"),
-        pipeline("audio-difference", model=folder["adiff-tiny"])((CLIPS[0], CLIPS[4])),
+        pipeline("audio-difference", model=folder["adiff-small"])((CLIPS[0], CLIPS[4])),
     ]
 
 
@@ -180,7 +180,7 @@ def with_code(tmp_path_factory):
     folder = tmp_path_factory.mktemp("with-code")
     for name in KINDS:
         save_with_code(*load(name), folder / name)
-    clap, words = load("clap-small"), load("pengi-tiny")
+    clap, words = load("clap-small"), load("pengi-small")
     captioner = captioner_from_clap(*clap, words[0], words[1].tokenizer, prefix_length=4, mapper_layers=1)
     save_with_code(*captioner, folder / "clapcap")
     return folder
@@ -214,18 +214,18 @@ ELSEWHERE = """
     made["labels"] = classify(clips[0], candidate_labels=["applause", "rain"])
     assess = pipeline("audio-quality-assessment", model=f"{root}/clap-small", **trust)
     made["quality"] = assess(clips[0]).score
-    made["caption"] = pipeline("audio-captioning", model=f"{root}/pengi-tiny", **trust)(clips[4])
-    ask = pipeline("audio-question-answering", model=f"{root}/mellow-tiny", **trust)
+    made["caption"] = pipeline("audio-captioning", model=f"{root}/pengi-small", **trust)(clips[4])
+    ask = pipeline("audio-question-answering", model=f"{root}/mellow-small", **trust)
     made["answer"] = ask(clips[4], question="what is the sound?")["answer"]
-    explain = pipeline("audio-difference", model=f"{root}/adiff-tiny", **trust)
+    explain = pipeline("audio-difference", model=f"{root}/adiff-small", **trust)
     made["difference"] = explain((clips[0], clips[4]))
-    model = AutoModelForMultimodalLM.from_pretrained(f"{root}/pengi-tiny", **trust)
-    processor = AutoProcessor.from_pretrained(f"{root}/pengi-tiny", **trust)
+    model = AutoModelForMultimodalLM.from_pretrained(f"{root}/pengi-small", **trust)
+    processor = AutoProcessor.from_pretrained(f"{root}/pengi-small", **trust)
     made["pengi"] = [type(model).__name__, type(processor).__name__, type(processor.feature_extractor).__name__]
     made["clapcap"] = pipeline("audio-captioning", model=f"{root}/clapcap", **trust)(clips[4], max_new_tokens=5)
     made["tokenizer"] = AutoTokenizer.from_pretrained(f"{root}/clapcap", **trust)("a").input_ids
     made["extractor"] = type(AutoFeatureExtractor.from_pretrained(f"{root}/clapcap", **trust)).__name__
-    made["bare"] = type(AutoModel.from_pretrained(f"{root}/adiff-tiny", **trust)).__name__
+    made["bare"] = type(AutoModel.from_pretrained(f"{root}/adiff-small", **trust)).__name__
     print(json.dumps(made))
 """
 
@@ -241,11 +241,11 @@ def test_repos_with_code_work_where_the_package_is_not_installed(with_code, bare
     assert found["labels"][0]["score"] == pytest.approx(labels[0]["score"], abs=1e-5)
     quality = pipeline("audio-quality-assessment", model=folder["clap-small"])(CLIPS[0])
     assert found["quality"] == pytest.approx(quality.score, abs=1e-5)
-    assert found["caption"] == pipeline("audio-captioning", model=folder["pengi-tiny"])(CLIPS[4])
-    ask = pipeline("audio-question-answering", model=folder["mellow-tiny"])
+    assert found["caption"] == pipeline("audio-captioning", model=folder["pengi-small"])(CLIPS[4])
+    ask = pipeline("audio-question-answering", model=folder["mellow-small"])
     assert found["answer"] == ask(CLIPS[4], question="what is the sound?")["answer"]
-    assert found["difference"] == pipeline("audio-difference", model=folder["adiff-tiny"])((CLIPS[0], CLIPS[4]))
-    assert found["pengi"] == ["PengiForConditionalGeneration", "PengiProcessor", "PengiFeatureExtractor"]
+    assert found["difference"] == pipeline("audio-difference", model=folder["adiff-small"])((CLIPS[0], CLIPS[4]))
+    assert found["pengi"] == ["PengiForConditionalGeneration", "PengiProcessor", "AfmEarsFeatureExtractor"]
     clapcap = pipeline("audio-captioning", model=str(with_code / "clapcap"))
     assert found["clapcap"] == clapcap(CLIPS[4], max_new_tokens=5)
     assert found["tokenizer"] == clapcap.tokenizer("a").input_ids and found["extractor"] == "AfmEarsFeatureExtractor"
@@ -253,7 +253,7 @@ def test_repos_with_code_work_where_the_package_is_not_installed(with_code, bare
 
 
 def test_with_the_package_nobody_is_asked_to_trust_a_repo(with_code):
-    pipe = pipeline("audio-captioning", model=str(with_code / "pengi-tiny"))
+    pipe = pipeline("audio-captioning", model=str(with_code / "pengi-small"))
     assert type(pipe).__module__.startswith("afm_hf.") and type(pipe.model).__module__.startswith("afm_hf.")
     assert not hasattr(pipe.model.config, "custom_pipelines")
 
@@ -290,12 +290,12 @@ def test_a_push_with_code_is_one_commit_with_a_card_and_pipelines_push(hub, tmp_
         model, processor = AutoModel.from_pretrained(folder), AutoProcessor.from_pretrained(folder)
         urls = [push_with_code(model, processor, "me/shared") for _ in range(2)]
         urls.append(push_with_code(model, processor, "me/shared", revision="other"))
-        pipeline("audio-captioning", model=str(afm_hf.bundled_model("pengi-tiny"))).push_to_hub("me/pipe")
+        pipeline("audio-captioning", model=str(afm_hf.bundled_model("pengi-small"))).push_to_hub("me/pipe")
         said = pipeline("audio-captioning", model="me/pipe")(str(afm_hf.bundled_audio()[4]))
         print(json.dumps([urls, said]))
     """
     _, said = python(program, tmp_path, **environment(address, tmp_path / "home"))
-    assert said == pipeline("audio-captioning", model=str(afm_hf.bundled_model("pengi-tiny")))(CLIPS[4])
+    assert said == pipeline("audio-captioning", model=str(afm_hf.bundled_model("pengi-small")))(CLIPS[4])
     assert server.sha("me/shared", "other") != server.sha("me/shared", "main")
     (_, start), (_, files), *_ = server.repos["me/shared"]
     assert list(start) == [".gitattributes"]

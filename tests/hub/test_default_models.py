@@ -13,10 +13,10 @@ from afm_hf.hub.bundled import ASSETS
 
 DEFAULTS = {
     "zero-shot-audio-classification": "clap-small",
-    "audio-text-generation": "pengi-tiny",
-    "audio-captioning": "pengi-tiny",
-    "audio-question-answering": "mellow-tiny",
-    "audio-difference": "adiff-tiny",
+    "audio-text-generation": "pengi-small",
+    "audio-captioning": "pengi-small",
+    "audio-question-answering": "mellow-small",
+    "audio-difference": "adiff-small",
     "audio-entailment": "clap-small",
 }
 OPTIONS = {

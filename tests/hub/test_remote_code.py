@@ -45,11 +45,11 @@ def repo(route, name):
     change(f"{folder}/processor_config.json", auto_map={"AutoProcessor": evil}, feature_extractor=parts)
     return folder
 
-def loads(auto, name="pengi-tiny"):
+def loads(auto, name="pengi-small"):
     return lambda route: getattr(transformers, auto).from_pretrained(repo(route, name), **how)
 
 def generates(route):
-    folder = repo(route, "pengi-tiny")
+    folder = repo(route, "pengi-small")
     model = transformers.AutoModelForMultimodalLM.from_pretrained(folder, **how)
     processor = afm_hf.PengiProcessor.from_pretrained(folder, **how)
     inputs = processor(text="generate audio caption", audio=clip, return_tensors="pt")
@@ -66,15 +66,15 @@ def of_another_class(auto, file, **entries):
     return load
 
 def another_model_type(route):
-    folder = repo(route, "pengi-tiny")
+    folder = repo(route, "pengi-small")
     change(f"{folder}/config.json", model_type="evil")
     return transformers.AutoConfig.from_pretrained(folder, **how)
 
-routes = {f"{auto} of a {name}": loads(auto, name) for auto in AUTO for name in ("pengi-tiny", "clap-small")}
+routes = {f"{auto} of a {name}": loads(auto, name) for auto in AUTO for name in ("pengi-small", "clap-small")}
 routes |= {
     "AutoProcessor": loads("AutoProcessor"), "AutoProcessor of a clap": loads("AutoProcessor", "clap-small"),
     "AutoFeatureExtractor": loads("AutoFeatureExtractor"), "generate": generates,
-    "captions": pipes("audio-captioning", "pengi-tiny"), "another task": pipes("evil-task", "pengi-tiny"),
+    "captions": pipes("audio-captioning", "pengi-small"), "another task": pipes("evil-task", "pengi-small"),
     "AutoTokenizer": loads("AutoTokenizer"),
     "labels": pipes("zero-shot-audio-classification", "clap-small"),
     "another processor": of_another_class("AutoProcessor", "processor_config.json", processor_class="ClapProcessor"),
@@ -121,10 +121,12 @@ def test_of_our_model_types_no_code_of_a_repo_runs_but_what_is_documented(truste
 
 
 def test_what_this_package_has_is_loaded_all_the_same(trusted):
-    whole = ["AutoConfig of a pengi-tiny", "AutoModel of a clap-small", "AutoModelForMultimodalLM of a pengi-tiny"]
+    whole = ["AutoConfig of a pengi-small", "AutoModel of a clap-small", "AutoModelForMultimodalLM of a pengi-small"]
     whole += ["AutoProcessor", "AutoProcessor of a clap", "AutoFeatureExtractor", "generate", "captions"]
     assert not {name: trusted["failed"].get(name) for name in whole if name in trusted["failed"]}
-    assert "Unrecognized configuration class" in trusted["failed"]["AutoModelForSequenceClassification of a pengi-tiny"]
+    assert (
+        "Unrecognized configuration class" in trusted["failed"]["AutoModelForSequenceClassification of a pengi-small"]
+    )
 
 
 @pytest.mark.parametrize("trust", ["no", pytest.param("unsaid", marks=pytest.mark.slow)])

@@ -120,7 +120,7 @@ def test_a_model_that_hides_its_towers_is_called_whole(clips):
 @pytest.mark.parametrize("task", ["zero-shot-audio-classification", "audio-quality-assessment"])
 def test_a_model_without_a_text_tower_is_refused_with_what_to_use(task):
     with pytest.raises(ValueError, match=r"PengiModel does not embed audio and text apart.*audio-text-generation"):
-        pipeline(task, model=str(afm_hf.bundled_model("pengi-tiny")))
+        pipeline(task, model=str(afm_hf.bundled_model("pengi-small")))
 
 
 def test_the_task_name_gives_this_class_and_save_pretrained_round_trips(tmp_path, clips):

@@ -11,9 +11,9 @@ _WHAT = "bundled model, folder, or Hub id."
 
 def demo(
     model_clap: Annotated[str, typer.Option(help=f"Classifies, judges quality, is adapted: {_WHAT}")] = "clap-small",
-    model_caption: Annotated[str, typer.Option(help=f"Captions: {_WHAT}")] = "pengi-tiny",
-    model_ask: Annotated[str, typer.Option(help=f"Answers questions: {_WHAT}")] = "mellow-tiny",
-    model_difference: Annotated[str, typer.Option(help=f"Tells two clips apart: {_WHAT}")] = "adiff-tiny",
+    model_caption: Annotated[str, typer.Option(help=f"Captions: {_WHAT}")] = "pengi-small",
+    model_ask: Annotated[str, typer.Option(help=f"Answers questions: {_WHAT}")] = "mellow-small",
+    model_difference: Annotated[str, typer.Option(help=f"Tells two clips apart: {_WHAT}")] = "adiff-small",
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 opens it to the network.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port.")] = 7860,
     max_seconds: Annotated[float, typer.Option(help="Longer clips are refused.")] = 120.0,

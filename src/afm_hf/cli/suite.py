@@ -92,5 +92,5 @@ def _models(given: list[str]) -> dict[str, str]:
     """`TASK=MODEL` as a dictionary."""
     wrong = [each for each in given if "=" not in each]
     if wrong:
-        raise ValueError(f"--model is {wrong[0]!r}; expected TASK=MODEL, as captioning=mellow-tiny.")
+        raise ValueError(f"--model is {wrong[0]!r}; expected TASK=MODEL, as captioning=mellow-small.")
     return {name: model for name, _, model in (each.partition("=") for each in given)}

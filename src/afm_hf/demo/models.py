@@ -23,9 +23,9 @@ class DemoModels:
 
     Args:
         clap (`str`, *optional*, defaults to `"clap-small"`): Classifies, judges quality, is adapted.
-        caption (`str`, *optional*, defaults to `"pengi-tiny"`): Captions.
-        ask (`str`, *optional*, defaults to `"mellow-tiny"`): Answers questions about one or two clips.
-        difference (`str`, *optional*, defaults to `"adiff-tiny"`): Tells two clips apart.
+        caption (`str`, *optional*, defaults to `"pengi-small"`): Captions.
+        ask (`str`, *optional*, defaults to `"mellow-small"`): Answers questions about one or two clips.
+        difference (`str`, *optional*, defaults to `"adiff-small"`): Tells two clips apart.
         device (`str`, *optional*): Where they run; a GPU if there is one.
         max_duration_s (`float`, *optional*, defaults to 120): Clips longer than this many seconds are refused.
 
@@ -44,9 +44,9 @@ class DemoModels:
     """
 
     clap: str = "clap-small"
-    caption: str = "pengi-tiny"
-    ask: str = "mellow-tiny"
-    difference: str = "adiff-tiny"
+    caption: str = "pengi-small"
+    ask: str = "mellow-small"
+    difference: str = "adiff-small"
     device: str | None = None
     max_duration_s: float = 120.0
 

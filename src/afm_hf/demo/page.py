@@ -26,10 +26,10 @@ INTRODUCTION = """# Listen with a model
 Upload a clip or record one, and ask. The models run on the machine that serves this page: a clip goes there and
 nowhere else, and is deleted there after about an hour."""
 LIMITS = """**The small models that come with afm-hf are for trying things out.** They know everyday sounds in English
-words, and are often wrong: `clap-small` names 45 % of 110 held-out clips among 50 labels, 51 % of the recorded ones;
-`pengi-tiny` 29 % and `mellow-tiny` 26 % in a caption. Their quality scores are no measure of quality. A high score does
-not mean that an answer is right. The official checkpoints are better."""
-BUNDLED = {"clap-small", "pengi-tiny", "mellow-tiny", "adiff-tiny"}
+words, and are often wrong: `clap-small` names 62 % of 110 held-out clips among 50 labels; `pengi-small` 43 % and
+`mellow-small` 33 % in a caption. Their quality scores are no measure of quality. A high score does not mean that an
+answer is right. The official checkpoints are better."""
+BUNDLED = {"clap-small", "pengi-small", "mellow-small", "adiff-small"}
 SYSTEM_FONT = ("system-ui", "sans-serif")
 SYSTEM_MONO = ("ui-monospace", "monospace")
 STYLE = """

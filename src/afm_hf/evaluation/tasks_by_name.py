@@ -101,7 +101,7 @@ def _plain(kind: Callable[..., Task]) -> Callable[..., Task]:
     return lambda pipe, items, benchmark, folder, options: kind(pipe, **options)
 
 
-CLAP, SPEAKS = "clap-small", "mellow-tiny"
+CLAP, SPEAKS = "clap-small", "mellow-small"
 ZERO_SHOT = "zero-shot-audio-classification"
 QUESTIONS = "audio-question-answering"
 USUAL = ("num_workers", "truncation")
@@ -113,13 +113,13 @@ RECIPES: dict[str, Recipe] = {
     "linear-probe": Recipe(CLAP, ZERO_SHOT, _probe, needs=LABEL),
     "fine-tune": Recipe(CLAP, ZERO_SHOT, _fine_tune, (*USUAL, *TRAINING), needs=LABEL),
     "retrieval": Recipe(CLAP, ZERO_SHOT, _plain(RetrievalTask), needs=("captions",)),
-    "captioning": Recipe("pengi-tiny", "audio-captioning", _plain(CaptionTask), needs=("captions",)),
+    "captioning": Recipe("pengi-small", "audio-captioning", _plain(CaptionTask), needs=("captions",)),
     "question-answering": Recipe(SPEAKS, QUESTIONS, _plain(QuestionTask), needs=(ASKED, "answer"), clips=(1, 2)),
     "multiple-choice": Recipe(SPEAKS, QUESTIONS, _plain(MultipleChoiceTask), needs=(ASKED, "answer"), clips=(1, 2)),
     "mmau": Recipe(SPEAKS, QUESTIONS, _plain(MmauTask), needs=("prompt", "choices"), clips=(1, 2)),
     "clotho-aqa": Recipe(SPEAKS, QUESTIONS, _plain(ClothoAqaTask), needs=("prompt", "answers")),
-    "closed": Recipe("pengi-tiny", "audio-text-generation", _closed, (*USUAL, *WORDS), needs=LABEL),
-    "difference": Recipe("adiff-tiny", "audio-difference", _plain(DifferenceTask), needs=("answer",), clips=(2,)),
+    "closed": Recipe("pengi-small", "audio-text-generation", _closed, (*USUAL, *WORDS), needs=LABEL),
+    "difference": Recipe("adiff-small", "audio-difference", _plain(DifferenceTask), needs=("answer",), clips=(2,)),
     "entailment": Recipe(CLAP, "audio-entailment", _plain(EntailmentTask), needs=("hypothesis", "label")),
     "entailment-probe": Recipe(
         CLAP,

@@ -11,12 +11,12 @@ ASSETS = Path(__file__).parents[1] / "assets"
 # Which system a bundled checkpoint stands for, and the name of the official one for `afm-hf convert`.
 STANDS_FOR = {
     "clap-small": ("CLAP", "clap-2023"),
-    "pengi-tiny": ("Pengi", "pengi"),
-    "adiff-tiny": ("ADIFF", "adiff"),
-    "mellow-tiny": ("Mellow", "mellow"),
+    "pengi-small": ("Pengi", "pengi"),
+    "adiff-small": ("ADIFF", "adiff"),
+    "mellow-small": ("Mellow", "mellow"),
 }
 # Names of earlier versions, and what has taken their place.
-REPLACED = {"clap-tiny": "clap-small"}
+REPLACED = {f"{kind}-tiny": f"{kind}-small" for kind in ("clap", "pengi", "mellow", "adiff")}
 
 
 def introduce(folder: str | os.PathLike[str]) -> None:

@@ -51,7 +51,7 @@ def check_model(pipeline: str, model: str | os.PathLike[str]) -> None:
 
     Example:
     ```python
-    >>> check_model("audio-captioning", "pengi-tiny")
+    >>> check_model("audio-captioning", "pengi-small")
     >>> check_model("audio-captioning", "clap-small")
     Traceback (most recent call last):
     ...

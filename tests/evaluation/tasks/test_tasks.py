@@ -106,7 +106,7 @@ def test_retrieval_counts_a_caption_of_several_clips_as_right_for_each():
 
 
 def test_captions_are_scored_against_references(items, tmp_path):
-    pipe = pipeline("audio-captioning", model=str(afm_hf.bundled_model("pengi-tiny")))
+    pipe = pipeline("audio-captioning", model=str(afm_hf.bundled_model("pengi-small")))
     result = run(CaptionTask(pipe, batch_size=4), items, tmp_path, progress=False, draws=20)
     lines = [json.loads(line) for line in (tmp_path / "predictions-0.jsonl").read_text().splitlines()]
     assert [line["prediction"]["text"] for line in lines] == [r[0]["generated_text"] for r in pipe(CLIPS)]

@@ -131,7 +131,7 @@ SUITE: dict[str, SuiteTask] = {
         note="The first clip of each caption, so that each caption has one right clip. Trivial: a random order.",
     ),
     "captioning": SuiteTask(
-        "pengi-tiny",
+        "pengi-small",
         "audio-captioning",
         lambda clips, seed: captioned(clips),
         lambda pipe, items, options: NamedCaptionTask(pipe, **options),
@@ -139,7 +139,7 @@ SUITE: dict[str, SuiteTask] = {
         note="Whether captions name the label, and the metrics of captions. Trivial: the commonest label or caption.",
     ),
     "question-answering": SuiteTask(
-        "mellow-tiny",
+        "mellow-small",
         "audio-question-answering",
         questions,
         lambda pipe, items, options: QuestionTask(pipe, **options),
@@ -150,7 +150,7 @@ SUITE: dict[str, SuiteTask] = {
         ),
     ),
     "difference": SuiteTask(
-        "adiff-tiny",
+        "adiff-small",
         "audio-difference",
         pairs,
         lambda pipe, items, options: NamedDifferenceTask(pipe, tier="concise", **options),

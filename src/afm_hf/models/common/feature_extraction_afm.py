@@ -243,6 +243,7 @@ class AfmFeatureExtractor(SequenceFeatureExtractor):
         Returns:
             [`WindowStream`]: Gives `(windows, 1, frames, mels)` and what part of each is heard, `(windows,)`.
         """
+        keep_to_one_thread_if_forked()
         self._check_rates([clip], sampling_rate)
         truncation = _setting("truncation", truncation, IN_WINDOWS, self.truncation)
         silence = 0.0 if self.allow_silence else SILENCE

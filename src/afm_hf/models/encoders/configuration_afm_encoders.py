@@ -113,6 +113,11 @@ class AfmEarsConfig(AfmConfig):
         return [int(getattr(config, "num_mel_bins", 1)) for config in self.configs()]
 
     @property
+    def num_mel_bins(self) -> int:
+        """Columns of the features of all ears, side by side."""
+        return sum(self.mels)
+
+    @property
     def hidden_size(self) -> int:
         """Width of all embeddings together."""
         return sum(int(config.hidden_size) for config in self.configs())
