@@ -27,7 +27,7 @@ class ClapAfmProcessor(OwnCode, ProcessorMixin):
     >>> hiss = np.random.default_rng(0).normal(scale=0.1, size=16000)
     >>> inputs = processor(audio=[hiss], text=["hiss"], sampling_rate=16000, return_tensors="pt")
     >>> sorted(inputs)
-    ['attention_mask', 'input_features', 'input_ids']
+    ['attention_mask', 'input_features', 'input_features_mask', 'input_ids']
 
     ```
     """
