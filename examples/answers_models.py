@@ -169,10 +169,12 @@ def prefix_of(kind: str, model: PreTrainedModel, heard: torch.Tensor, prompts: t
     """As the model's `get_prefix`, from what the ear has heard; `(batch, prefix, width)`."""
     inner = model.model
     if kind == "mellow":
-        width, classes = inner.config.encoder_width, inner.config.audio_config.num_classes
+        config = inner.config
+        width, classes = config.encoder_width, config.audio_config.num_classes
         clip = heard[..., :width].flatten(0, 1)[:, None]  # (2 batch, 1, width)
         scores = heard[..., width:].reshape(len(clip), -1, classes)  # (2 batch, steps, classes)
         frames = inner.frame_projection(scores)
+        clip = clip if config.clip_vector == "embedding" else frames.mean(dim=1, keepdim=True)
         tokens = inner.pool(inner.audio_projection(torch.cat([clip, frames], dim=1)))
         return tokens.unflatten(0, (-1, 2)).flatten(1, 2)
     heard = F.normalize(heard, dim=-1)

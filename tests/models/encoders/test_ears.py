@@ -185,18 +185,16 @@ def test_a_classifier_over_all_ears_gives_probabilities_at_every_step(tmp_path):
     torch.testing.assert_close(again.framewise_output, outputs.framewise_output)
 
 
+def tiny_llama():
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 2}
+    return LlamaConfig(
+        vocab_size=20, hidden_size=16, intermediate_size=16, num_hidden_layers=1, pad_token_id=0, **heads
+    )
+
+
 @pytest.mark.parametrize("audio", [classifying(), AfmYamnetConfig(channels=[8], strides=[2], stem_channels=4)])
 def test_mellow_hears_the_class_scores_of_every_patch(audio):
-    text = LlamaConfig(
-        vocab_size=20,
-        hidden_size=16,
-        intermediate_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        num_key_value_heads=2,
-        pad_token_id=0,
-    )
-    model = MellowForCausalLM(MellowConfig(audio_config=audio, text_config=text, clip_frames=240)).eval()
+    model = MellowForCausalLM(MellowConfig(audio_config=audio, text_config=tiny_llama(), clip_frames=240)).eval()
     assert model.config.num_placeholders == 2 * 5  # the clip and four patches, twice
     yamnet = AfmYamnetFeatureExtractor(truncation="first", max_length_s=2.415)
     extractor = front_end() if isinstance(audio, AfmEarsConfig) else yamnet
@@ -209,3 +207,18 @@ def test_mellow_hears_the_class_scores_of_every_patch(audio):
         model.model.frame_projection.weight.zero_()
         other = model(input_ids=ids, input_features=heard[None])
     assert not torch.allclose(one.logits[:, -1, :19], other.logits[:, -1, :19])
+
+
+@torch.no_grad()
+def test_mellow_may_do_without_the_embedding_of_the_clip():
+    model = MellowForCausalLM(
+        MellowConfig(audio_config=classifying(), text_config=tiny_llama(), clip_vector="classes")
+    ).eval()
+    heard = features(front_end(), noise(2.415), noise(2.415, 1))
+    outputs = model.model.audio_tower(heard)
+    tokens = model.model.get_audio_tokens(heard)
+    assert tokens.shape == (2, 5, 16)
+    frames = model.model.frame_projection(outputs.framewise_output)
+    torch.testing.assert_close(tokens[:, 0], model.model.audio_projection(frames.mean(1)))
+    with pytest.raises(ValueError, match=r'`clip_vector="classes"` needs an encoder'):
+        MellowConfig(audio_config={"model_type": "afm_cnn14", "use_clipwise_head": True}, clip_vector="classes")

@@ -43,6 +43,10 @@ class MellowConfig(AfmPrefixLMConfig):
             or `"transformer"`, which lets a transformer run over the pooled vectors of a clip after a linear layer.
         projection_dropout (`float`, *optional*, defaults to 0.5): Dropout of the `"mlp"`.
         projection_layers, projection_heads (`int`, *optional*, default to 4 and 8): Of the `"transformer"`.
+        clip_vector (`str`, *optional*, defaults to `"embedding"`):
+            What stands for the whole clip where the encoder gives class probabilities frame by frame: its embedding, as
+            released, or `"classes"`, the mean of the probabilities. An embedding tells few training clips apart too
+            well, and a language model then trusts it in vain.
         downsampling (`int`, *optional*):
             Frame vectors that are averaged to one. By default 8 with HTSAT, which has 1024 for a clip, and otherwise 1.
         clip_frames (`int`, *optional*, defaults to 1001):
@@ -66,6 +70,7 @@ class MellowConfig(AfmPrefixLMConfig):
     projection_dropout: float | int = 0.5
     projection_layers: int = 4
     projection_heads: int = 8
+    clip_vector: Literal["embedding", "classes"] = "embedding"
     downsampling: int | None = None
     clip_frames: int = 1001
 
@@ -81,6 +86,8 @@ class MellowConfig(AfmPrefixLMConfig):
             )
 
     def _check_encoder(self) -> None:
+        if self.clip_vector == "classes" and not self.hears_framewise:
+            raise ValueError('`clip_vector="classes"` needs an encoder that gives class probabilities frame by frame.')
         if self.hears_framewise or getattr(self.audio_config, "use_clipwise_head", False):
             return
         raise ValueError(

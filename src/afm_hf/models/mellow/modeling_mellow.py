@@ -54,7 +54,8 @@ class MellowModel(AfmPrefixLMModel):
         """
         dtype = next(self.audio_projection.parameters()).dtype
         if self.config.hears_framewise:
-            clip, frames = outputs.pooler_output, self.frame_projection(outputs.framewise_output.to(dtype))
+            frames = self.frame_projection(outputs.framewise_output.to(dtype))
+            clip = outputs.pooler_output if self.config.clip_vector == "embedding" else frames.mean(dim=1)
         else:
             clip, frames = self.clip_projection(outputs.clipwise_output.to(dtype)), outputs.last_hidden_state
         return self.audio_projection(torch.cat([clip[:, None].to(dtype), frames.to(dtype)], dim=1))
