@@ -13,8 +13,8 @@ and language model stand still, and what the ears hear is computed once. `--outp
 megabytes; it needs the folder `--lm`, and clap-small for the ears. `merge` writes an ordinary model of 560 MB for
 `pipeline`. A run that was stopped begins anew. Seeded, one thread, float32.
 
-The ears' own embedding is not heard, for it tells nearly all training clips apart, and new ones badly. First the
-projections alone learn to point at the language model's own vectors of a label's words, which costs no run of
+With `--clip-vector classes` the ears' own embedding is not heard, which tells nearly all training clips apart, and new
+ones badly. First the projections alone learn to point at the language model's own vectors of a label's words, which costs no run of
 the language model; without that, 700 steps named 4 of 110 labels, as does the best answer without listening.
 `examples/smollm2_mellow` holds a result, with its figures; it is what `evaluate`, `ask` and `merge` take without
 `--model`.
@@ -61,7 +61,9 @@ def convert(args: argparse.Namespace) -> None:
     print(f"{model.num_parameters() / 1e6:.1f} M parameters in {args.lm}")
 
 
-def build(lm: Path, clap: Path, labels: list[str], rank: int) -> tuple[MellowForCausalLM, MellowProcessor]:
+def build(
+    lm: Path, clap: Path, labels: list[str], rank: int, clip_vector: str
+) -> tuple[MellowForCausalLM, MellowProcessor]:
     """Mellow with the language model and CLAP's ears, untrained projections, and LoRA on queries and values."""
     from peft import LoraConfig, inject_adapter_in_model
 
@@ -78,7 +80,7 @@ def build(lm: Path, clap: Path, labels: list[str], rank: int) -> tuple[MellowFor
         audio_config=classifying_ears(hearing, len(labels)),
         text_config=text_config,
         projection_dropout=0.0,
-        clip_vector="classes",
+        clip_vector=clip_vector,
         pad_token_id=tokenizer.pad_token_id,
     )
     model = MellowForCausalLM(config)
@@ -119,11 +121,11 @@ def train(args: argparse.Namespace) -> None:
     bank = clips.bank(args.bank)
     tasks = MellowTasks(bank, clips.sequence_bank(bank), args.seed)
     print(f"{len(bank)} clips heard, {len(clips.names)} labels, {time.process_time() - start:.0f} CPU-s")
-    model, processor = build(args.lm, args.clap, clips.names, args.rank)
+    model, processor = build(args.lm, args.clap, clips.names, args.rank, args.clip_vector)
     align(model, processor, bank, args)
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
     print(f"{sum(parameter.numel() for parameter in learning) / 1e6:.2f} M parameters learn", flush=True)
-    settings = {"rank": args.rank, "labels": clips.names}
+    settings = {"rank": args.rank, "clip_vector": args.clip_vector, "labels": clips.names}
     optimizer = torch.optim.AdamW(learning, lr=args.lr, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.lr, args.steps, pct_start=0.1)
     spread = bank.heard.std(0)
@@ -198,7 +200,7 @@ def load(args: argparse.Namespace) -> tuple[MellowForCausalLM, MellowProcessor]:
     from peft.tuners.lora import LoraLayer
 
     settings = json.loads((args.model / SETTINGS).read_text())
-    model, processor = build(args.lm, args.clap, settings["labels"], settings["rank"])
+    model, processor = build(args.lm, args.clap, settings["labels"], settings["rank"], settings["clip_vector"])
     weights = {name: value.float() for name, value in load_file(args.model / WEIGHTS).items()}
     unknown = model.load_state_dict(weights, strict=False).unexpected_keys
     if unknown:
@@ -300,6 +302,9 @@ def add_training(command: argparse.ArgumentParser) -> None:
     command.add_argument("--align", type=int, default=2000, help="steps of the projections alone, before")
     command.add_argument("--steps", type=int, default=400)
     command.add_argument("--batch", type=int, default=8)
+    command.add_argument(
+        "--clip-vector", choices=["embedding", "classes"], default="classes", help="what stands for the whole clip"
+    )
     command.add_argument("--rank", type=int, default=8, help="of LoRA")
     command.add_argument("--lr", type=float, default=5e-4)
     command.add_argument("--noise", type=float, default=0.3, help="on what is heard, in units of its deviation")
