@@ -15,9 +15,9 @@ megabytes; it needs the folder `--lm`, and clap-small for the ears. `merge` writ
 
 With `--clip-vector classes` the ears' own embedding is not heard, which tells nearly all training clips apart, and new
 ones badly. First the projections alone learn to point at the language model's own vectors of a label's words, which
-costs no run of the language model; without that, 700 steps named 4 of 110 labels, as does the best answer without listening.
-`examples/smollm2_mellow` holds a result, with its figures; it is what `evaluate`, `ask` and `merge` take without
-`--model`.
+costs no run of the language model; without that, 700 steps named 4 of 110 labels, as does the best answer without
+listening. `examples/smollm2_mellow` holds a result, with its figures; it is what `evaluate`, `ask` and `merge` take
+without `--model`.
 """
 
 import argparse
