@@ -16,6 +16,7 @@ except ImportError as error:
         "The web page needs gradio 6 (the extra `demo`): run `pip install 'gradio>=6.31,<7' matplotlib`."
     ) from error
 
+from ..hub.bundled import STANDS_FOR
 from .clips import licence_line, message_for_visitors
 from .guards import ANY, BusyInWords, OwnNameOnly, OwnServerOnly, names_of_this_machine
 from .models import DemoModels
@@ -26,10 +27,9 @@ INTRODUCTION = """# Listen with a model
 Upload a clip or record one, and ask. The models run on the machine that serves this page: a clip goes there and
 nowhere else, and is deleted there after about an hour."""
 LIMITS = """**The small models that come with afm-hf are for trying things out.** They know everyday sounds in English
-words, and are often wrong: `clap-small` names 62 % of 110 held-out clips among 50 labels; `pengi-small` 43 % and
+words, and are often wrong: `clap-small` names 62 % of 110 held-out clips among 50 labels; `pengi-small` 45 % and
 `mellow-small` 33 % in a caption. Their quality scores are no measure of quality. A high score does not mean that an
 answer is right. The official checkpoints are better."""
-BUNDLED = {"clap-small", "pengi-small", "mellow-small", "adiff-small"}
 SYSTEM_FONT = ("system-ui", "sans-serif")
 SYSTEM_MONO = ("ui-monospace", "monospace")
 STYLE = """
@@ -55,7 +55,7 @@ def build_page(models: DemoModels) -> gr.Blocks:
     names = {"CLAP": models.clap, "captions": models.caption, "questions": models.ask, "differences": models.difference}
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(600, 3600)) as page:
         gr.Markdown(INTRODUCTION)
-        if BUNDLED & set(names.values()):
+        if STANDS_FOR.keys() & set(names.values()):
             gr.Markdown(LIMITS)
         for tab in (classify_tab, answers_tab, difference_tab, quality_tab, adaptation_tab):
             tab(models, runner(models))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ...models.common.results_afm import settings_of
+from ...models.common.results_afm import other_model, settings_of
 from ...models.prefix_lm.prompts_afm import CLASS_PROMPTS, is_said
 from ...pipelines.pipeline_audio_inputs import Inputs
 from ...pipelines.pipeline_audio_text_generation import AudioTextGenerationPipeline
@@ -82,9 +82,8 @@ class ClosedTask(Task):
     @property
     def settings(self) -> dict[str, Any]:
         """Model, prompt, labels and form of the answer, way of scoring, and arguments of the calls."""
-        other = self.similarity_model
-        named = other if other is None or isinstance(other, str) else type(other).__name__
-        matched = {"similarity_model": named or "default", "template": self.template} if "matching" in self.ways else {}
+        other = other_model(self.similarity_model) or "default"
+        matched = {"similarity_model": other, "template": self.template} if "matching" in self.ways else {}
         asked = {"prompt": self.prompt, "answer": self.answer, "scoring": self.scoring}
         return settings_of(self.pipe.model, labels=self.labels, **asked, **matched, **self.options)
 

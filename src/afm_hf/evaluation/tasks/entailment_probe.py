@@ -8,11 +8,11 @@ import torch
 
 from ...adaptation.entailment import fit_entailment_probe
 from ...entailment.entailment_labels import LABELS
-from ...models.common.results_afm import settings_of
+from ...models.common.results_afm import other_model, settings_of
 from ...pipelines.pipeline_audio_inputs import Inputs
 from ..metrics.accuracy import ClassificationScores, classification_scores
 from ..task import SHOWN, Failure, Item, Record
-from .entailment import EntailmentTask
+from .entailment import EntailmentTask, relation_figures
 from .linear_probe import TRAIN
 
 INPUTS = {"audio": ("audio", "hypothesis"), "both": ("audio", "hypothesis", "caption")}
@@ -49,9 +49,8 @@ class EntailmentProbeTask(EntailmentTask):
     @property
     def settings(self) -> dict[str, Any]:
         """Model, premise, weight decay, and who captions."""
-        captioner = self.options.get("captioner")
-        named = captioner if captioner is None or isinstance(captioner, str) else type(captioner).__name__
-        return settings_of(self.pipe.model, **{**self.options, "captioner": named}, l2=self.l2)
+        captioner = other_model(self.options.get("captioner"))
+        return settings_of(self.pipe.model, **{**self.options, "captioner": captioner}, l2=self.l2)
 
     def predict(self, items: Sequence[Item]) -> Iterator[Mapping[str, Any] | Failure]:
         """The embeddings of each pair, `{"audio": [...], "hypothesis": [...]}`, perhaps `"caption"`."""
@@ -66,13 +65,7 @@ class EntailmentProbeTask(EntailmentTask):
 
     def score(self, records: Sequence[Record]) -> dict[str, float]:
         """Accuracy, macro F1, precision and recall over the judged pairs."""
-        found = self._probed(records)
-        return {
-            "accuracy": found.accuracy,
-            "macro F1": found.macro_f1,
-            "macro precision": found.macro_precision,
-            "macro recall": found.macro_recall,
-        }
+        return relation_figures(self._probed(records))
 
     def per_record(self, records: Sequence[Record]) -> dict[str, Any]:
         """Whether each judged pair is right; the probe is not fitted anew."""

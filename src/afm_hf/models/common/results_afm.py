@@ -91,6 +91,11 @@ def settings_of(model: PreTrainedModel, **more: Any) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if value is not None}
 
 
+def other_model(given: Any) -> str | None:
+    """How settings name a further model: its folder or Hub id, or the kind of an object; `None` if there is none."""
+    return given if given is None or isinstance(given, str) else type(given).__name__
+
+
 def _plain(value: Any) -> Any:
     """Nested values in plain Python."""
     if isinstance(value, AfmResult):
@@ -131,4 +136,4 @@ def _shown(value: Any, longest: int = 6) -> str:
     return str(value)
 
 
-__all__ = ["AfmResult", "settings_of"]
+__all__ = ["AfmResult", "other_model", "settings_of"]
