@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from answers_facts import Bank
+from answers_models import classifier_of
 from clap_head import TEMPLATE, Draws, Lesson, fit, lessons_of_yamnet, split_rows
 from safetensors.torch import load_file, save_file
 from small_clap_features import load_rows, load_variants
@@ -51,8 +52,7 @@ class Heard:
         ears = self.clap.audio_model.encoder
         self.mean, self.std = ears.mean, ears.std
         self.steps, self.facts = load_variants(work, "steps"), load_variants(work, "facts")
-        variants = self.steps.shape[1]
-        self.embeddings = (load_variants(work, "embeddings")[:, :variants] - self.mean) / self.std
+        self.embeddings = (load_variants(work, "embeddings") - self.mean) / self.std
         self.sequences = load_file(work / "sequences.safetensors")
         self.classes = label_embeddings(self.clap, tokenizer, self.names)
         self.rng = np.random.default_rng(seed)
@@ -70,12 +70,11 @@ class Heard:
         mark = zlib.crc32(self.clap.audio_projection.linear1.weight.detach().numpy().tobytes())
         kept = work / f"heads-{mark:08x}-{len(self.train)}-{seed}.safetensors"
         if kept.is_file():
+            weights = load_file(kept)
             for number, head in enumerate(heads):
-                weights = load_file(kept).items()
-                head.load_state_dict({k.split("/")[1]: x for k, x in weights if k.startswith(f"{number}/")})
+                head.load_state_dict({name: weights[f"{number}/{name}"] for name in head.state_dict()})
             return heads
-        scores = load_variants(work, "scores")[:, : self.embeddings.shape[1]]
-        likely = lessons_of_yamnet(scores, self.train, args.common)
+        likely = lessons_of_yamnet(load_variants(work, "scores"), self.train, args.common)
         for fold, head in enumerate(heads):
             torch.manual_seed(seed + fold)
             model = copy.deepcopy(self.clap)
@@ -96,9 +95,7 @@ class Heard:
         width = steps.shape[-1]  # YAMNet's; the other ear hears the clip as a whole
         patches = (steps - self.mean[:width]) / self.std[:width]
         others = embeddings[:, None, width:].expand(-1, steps.shape[1], -1)
-        heard = F.normalize(head(torch.cat([patches, others], dim=-1)), dim=-1)
-        scale = self.clap.logit_scale.exp().clamp(max=50)
-        scores = torch.softmax(scale * heard @ self.classes.T, dim=-1)  # (clips, steps, classes)
+        scores = classifier_of(self.clap, head, self.classes)(torch.cat([patches, others], dim=-1))
         return torch.cat([embeddings, scores.flatten(1)], dim=1)
 
     def _heads_of(self, folds: np.ndarray) -> np.ndarray:

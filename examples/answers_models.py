@@ -26,6 +26,8 @@ from afm_hf import (
     PengiForConditionalGeneration,
     PengiProcessor,
 )
+from afm_hf.models.common.modeling_afm_common import AfmProjection
+from afm_hf.models.encoders.modeling_afm_encoders import AfmEarsClassifier
 
 END, PAD, AUDIO = "<|endoftext|>", "<|pad|>", "<|audio|>"
 PROMPT_LENGTH = 32  # of Pengi and ADIFF
@@ -114,13 +116,20 @@ def classifying_ears(clap: ClapAfmModel, classes: int) -> AfmEarsConfig:
     return AfmEarsConfig.from_dict({**ears, **head})
 
 
+def classifier_of(clap: ClapAfmModel, projection: AfmProjection, classes: torch.Tensor) -> AfmEarsClassifier:
+    """Class probabilities as CLAP's zero-shot classification gives them, through this projection."""
+    classifier = AfmEarsClassifier(projection.linear1.in_features, *classes.shape[::-1])
+    classifier.projection.load_state_dict(projection.state_dict())
+    with torch.no_grad():
+        classifier.classes.weight.copy_(classes)
+        classifier.logit_scale.copy_(clap.logit_scale.clamp(max=math.log(50)))
+    return classifier.eval()
+
+
 def load_classifying_ears(tower: PreTrainedModel, clap: ClapAfmModel, classes: torch.Tensor) -> None:
     """CLAP's ears, its head, and its embeddings of the classes as their classifier."""
     tower.load_state_dict(clap.audio_model.encoder.state_dict(), strict=False)
-    tower.classifier.projection.load_state_dict(clap.audio_projection.state_dict())
-    with torch.no_grad():
-        tower.classifier.classes.weight.copy_(classes)
-        tower.classifier.logit_scale.copy_(clap.logit_scale.clamp(max=math.log(50)))
+    tower.classifier.load_state_dict(classifier_of(clap, clap.audio_projection, classes).state_dict())
 
 
 def _mellow(clap: ClapAfmModel, tokenizer: PreTrainedTokenizerFast, classes: torch.Tensor, shared: dict) -> tuple:

@@ -109,6 +109,11 @@ def difference(tier: int, labels: Sequence[str], words: Sequence[Sequence[str]],
     return " ".join([text, *more]) if tier == 2 else text
 
 
+def in_words(k: int, is_high: bool) -> str:
+    """A fact in a word: "loud"."""
+    return FACTS[k].high if is_high else FACTS[k].low
+
+
 def options(choices: Sequence[str]) -> str:
     """Choices as Mellow's prompts name them: " a) rain b) wind"."""
     return "".join(f" {letter}) {choice}" for letter, choice in zip("abcdefgh", choices, strict=False))
@@ -124,6 +129,7 @@ class Tasks:
     """
 
     shares: dict[str, float]  # of the kinds of examples
+    yes_or_no = ""  # what is put behind a question of yes or no
 
     def __init__(self, bank: Bank, seed: int) -> None:
         self.bank = bank
@@ -184,6 +190,23 @@ class Tasks:
         question = self.pick(IS_IT).format(FACTS[k].high if asked_high else FACTS[k].low)
         return question.replace("this a a", "this an a"), "yes" if asked_high == is_high else "no"
 
+    def question(self, kind: str, index: int, label: str) -> tuple[str, str] | None:
+        """A question about one clip and its answer; None if the clip has no such fact."""
+        if kind == "what":
+            return self.pick(WHAT), label
+        if kind == "unknown":
+            return self.pick(NOT_HEARD), UNKNOWN
+        if kind == "is there":
+            question, answer = self.is_there(label)
+            return question + self.yes_or_no, answer
+        fact = self.fact(index)
+        if fact is None:
+            return None
+        if kind == "is it":
+            question, answer = self.is_it(fact)
+            return question + self.yes_or_no, answer
+        return self.pick(FACTS[fact[0]].questions), in_words(*fact)
+
     def comparisons(self, first: int, second: int) -> list[tuple[int, bool]]:
         """Facts in which two clips differ clearly, and whether the first has more."""
         facts = self.bank.facts
@@ -225,21 +248,6 @@ class PengiTasks(Tasks):
         question = self.question(kind, index, label)
         return question and Example(kind, (index,), f"question: {question[0]}", question[1])
 
-    def question(self, kind: str, index: int, label: str) -> tuple[str, str] | None:
-        """A question and its answer."""
-        if kind == "what":
-            return self.pick(WHAT), label
-        if kind == "unknown":
-            return self.pick(NOT_HEARD), UNKNOWN
-        if kind == "is there":
-            return self.is_there(label)
-        fact = self.fact(index)
-        if fact is None:
-            return None
-        if kind == "is it":
-            return self.is_it(fact)
-        return self.pick(FACTS[fact[0]].questions), FACTS[fact[0]].high if fact[1] else FACTS[fact[0]].low
-
 
 class AdiffTasks(Tasks):
     """Prompts and answers about pairs of clips."""
@@ -269,6 +277,7 @@ class MellowTasks(Tasks):
         sequences ([`Bank`]): Clips with one sound after another; their indices follow those of `bank`.
     """
 
+    yes_or_no = YES_OR_NO
     shares = {
         "caption": 0.08,
         "event": 0.06,
@@ -320,26 +329,15 @@ class MellowTasks(Tasks):
         return question and Example(kind, (index,), *question)
 
     def question(self, kind: str, index: int, label: str) -> tuple[str, str] | None:
-        """A question about one clip and its answer."""
-        if kind == "what":
-            return self.pick(WHAT), label
-        if kind == "unknown":
-            return self.pick(NOT_HEARD), UNKNOWN
-        if kind == "is there":
-            question, answer = self.is_there(label)
-            return question + YES_OR_NO, answer
+        """Also questions with lettered choices."""
         if kind == "choice":
             return self.choice(self.pick(WHAT), label, self.other_labels(label, int(self.rng.integers(1, 5))))
-        fact = self.fact(index)
-        if fact is None:
-            return None
-        if kind == "is it":
-            question, answer = self.is_it(fact)
-            return question + YES_OR_NO, answer
-        words = FACTS[fact[0]]
-        right, wrong = (words.high, words.low) if fact[1] else (words.low, words.high)
-        question = self.pick(words.questions)
-        return self.choice(question, right, [wrong]) if kind == "fact choice" else (question, right)
+        if kind == "fact choice":
+            fact = self.fact(index)
+            return fact and self.choice(
+                self.pick(FACTS[fact[0]].questions), in_words(*fact), [in_words(fact[0], not fact[1])]
+            )
+        return super().question(kind, index, label)
 
     def choice(self, question: str, right: str, wrong: list[str]) -> tuple[str, str]:
         """A question with lettered choices, and the right one behind its letter."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from clap_text import TEMPLATES
-from evaluate_small_clap import TEMPLATE, scores
+from evaluate_small_clap import TEMPLATE
 from torch.nn import functional as F
 from transformers import AutoConfig, PreTrainedTokenizerBase
 
@@ -223,11 +223,3 @@ def matrix_of(
     audio = F.normalize(model.audio_projection(heard), dim=-1)
     texts = tokenizer([TEMPLATE.format(label) for label in labels], padding=True, return_tensors="pt")
     return audio @ model.get_text_features(**texts).pooler_output.T
-
-
-def report(name: str, matrix: torch.Tensor, rows: list[dict], bank: list[str]) -> None:
-    """Print the figures over all clips and over recorded ones."""
-    for which in ("all", "recorded"):
-        chosen = [i for i, row in enumerate(rows) if which == "all" or "soundfont" not in row["source"]]
-        figures = scores(matrix[chosen], [bank.index(rows[i]["label"]) for i in chosen])
-        print(f"{name}, {which}: " + "  ".join(f"{k} {v:.4g}" for k, v in figures.items()), flush=True)

@@ -26,7 +26,7 @@ import torch
 from answers_facts import FACTS, judge, measure
 from answers_tasks import BEFORE, EVENT, FIRST, IS_THERE, LAST, NOT_HEARD, NOT_HEARD_ASIDE, UNKNOWN, WHAT
 from evaluate_small_clap import read_metadata
-from small_clap_features import decibels, feature_extractor
+from small_clap_features import decibels, feature_extractor, loudest
 from transformers import pipeline
 from transformers.utils import logging
 
@@ -186,15 +186,6 @@ def order(sounds: Sounds, ask: Any, pairs: int) -> None:
             same(wrong, truth[name]),
             commonest(truth[name]) if name == "before" else 50.0,
         )
-
-
-def loudest(wave: np.ndarray, length: int) -> np.ndarray:
-    """The stretch of `length` samples with the most energy."""
-    if len(wave) <= length:
-        return wave
-    energy = np.concatenate([[0.0], np.cumsum(wave.astype(np.float64) ** 2)])
-    start = int(np.argmax(energy[length:] - energy[:-length]))
-    return wave[start : start + length]
 
 
 def differences(sounds: Sounds, explain: Any, folder: Path, pairs: int) -> None:

@@ -15,6 +15,7 @@ labels by the likeness of their names in the checkpoint's text space.
 import argparse
 import csv
 import json
+import math
 import random
 from math import comb
 from pathlib import Path
@@ -73,7 +74,8 @@ def scores(similarity: torch.Tensor, truth: list[int]) -> dict[str, float]:
     below = (similarity < own).sum(1)  # how many labels the true one beats
     rank = similarity.shape[1] - 1 - below
     others = similarity.shape[1] - 1
-    five_way = torch.tensor([comb(int(b), 4) / comb(others, 4) for b in below])  # expectation over all choices of 4
+    # Expectation over all choices of 4 others; there may not be so many.
+    five_way = torch.tensor([comb(int(b), 4) / comb(others, 4) if others >= 4 else math.nan for b in below])
 
     def macro(values: torch.Tensor) -> float:
         return 100 * torch.stack([values[labels == label].float().mean() for label in labels.unique()]).mean().item()
@@ -141,14 +143,14 @@ def table(audio: torch.Tensor, rows: list[dict[str, str]], bank: list[str], text
     show(audio @ text.T, rows, bank)
 
 
-def show(similarity: torch.Tensor, rows: list[dict[str, str]], bank: list[str]) -> None:
-    """The figures of `(clips, labels)` similarities."""
+def show(similarity: torch.Tensor, rows: list[dict[str, str]], bank: list[str], name: str = " ") -> None:
+    """Print the figures of `(clips, labels)` similarities, over all clips and over recorded ones."""
     recorded = [i for i, row in enumerate(rows) if "soundfont" not in row["source"]]
-    for name, chosen in (("all", list(range(len(rows)))), ("recorded", recorded)):
+    for which, chosen in (("all", list(range(len(rows)))), ("recorded", recorded)):
         figures = scores(similarity[chosen], [bank.index(rows[i]["label"]) for i in chosen])
         hit = {rows[i]["label"] for i in chosen if bank[int(similarity[i].argmax())] == rows[i]["label"]}
         figures["labels without a hit"] = len({rows[i]["label"] for i in chosen} - hit)
-        print(f"  {name:9s}" + "  ".join(f"{key} {value:.4g}" for key, value in figures.items()))
+        print(f"{name} {which:9s}" + "  ".join(f"{key} {value:.4g}" for key, value in figures.items()), flush=True)
 
 
 def per_label(similarity: torch.Tensor, rows: list[dict[str, str]], bank: list[str]) -> None:

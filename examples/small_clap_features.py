@@ -18,6 +18,7 @@ import soxr
 import torch
 from answers_facts import measure
 from clap_clips import load_clip, training_rows
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 from transformers import AutoModel
@@ -90,16 +91,16 @@ def variant(waves: list[np.ndarray], index: int, number: int, samples: int, rng:
 
 @torch.inference_mode()
 def hear(ears: AfmEarsModel, classifier: torch.nn.Linear, features: torch.Tensor) -> dict[str, torch.Tensor]:
-    """What is heard in windows, `(windows, 1, frames, mels)`.
+    """What is heard in windows, `(windows, 1, frames, mels)`, by ears that are not standardised.
 
     `embeddings` `(windows, 1536)`; `steps` `(windows, 4, 1024)`, YAMNet's patches; `scores` `(windows, 521)`, its
     probabilities; `facts` `(windows, 5)`, see answers_facts.py.
     """
+    heard = ears(features)
+    patches = heard.last_hidden_state[..., : ears.ears[0].config.hidden_size]
     mels = features[:, :, : ears.config.frames[0], : ears.mels[0]]  # YAMNet's
-    patches = ears.ears[0](mels).last_hidden_state
-    effects = ears.ears[1](features[:, :, : ears.config.frames[1], ears.mels[0] :]).pooler_output
     return {
-        "embeddings": torch.cat([patches.mean(1), effects], dim=-1),
+        "embeddings": heard.pooler_output,
         "steps": patches,
         "scores": torch.sigmoid(classifier(patches)).mean(1),
         "facts": measure(decibels(mels[:, :, ::2])),  # 20 ms from frame to frame
@@ -112,7 +113,7 @@ def decibels(mels: torch.Tensor) -> torch.Tensor:
 
 
 def hear_waves(ears: AfmEarsModel, classifier: torch.nn.Linear, waves: list[np.ndarray]) -> dict[str, torch.Tensor]:
-    """What is heard in windows of one length; the ears must not be standardised."""
+    """What is heard in windows of one length."""
     extractor = feature_extractor()
     batch = torch.from_numpy(np.stack(waves).astype(np.float32))
     return hear(ears, classifier, extractor.log_mel(batch)[:, None])
@@ -190,7 +191,9 @@ def hear_sequences(count: int, samples: int, seed: int, work: Path, rows: list[d
 
 
 def loudest(wave: np.ndarray, length: int) -> np.ndarray:
-    """The stretch of `length` samples with the most energy."""
+    """The stretch of `length` samples with the most energy; all of a shorter clip."""
+    if len(wave) <= length:
+        return wave
     energy = np.concatenate([[0.0], np.cumsum(wave.astype(np.float64) ** 2)])
     start = int(np.argmax(energy[length:] - energy[:-length]))
     return wave[start : start + length]
@@ -225,6 +228,8 @@ def load_rows(work: Path) -> list[dict]:
 
 def load_variants(work: Path, what: str) -> torch.Tensor:
     """One of the things that `hear` gives, of all variants of the training clips, `(clips, variants, ...)`."""
-    files = sorted(work.glob("heard-[0-9]*.safetensors"), key=lambda file: int(file.stem.split("-")[1]))
-    parts = [load_file(file) for file in files]
-    return torch.stack([part[what].float() for part in parts if what in part], dim=1)
+    parts = []
+    for file in sorted(work.glob("heard-[0-9]*.safetensors"), key=lambda file: int(file.stem.split("-")[1])):
+        with safe_open(file, "pt") as tensors:
+            parts.append(tensors.get_tensor(what).float())
+    return torch.stack(parts, dim=1)

@@ -24,8 +24,9 @@ from pathlib import Path
 
 import torch
 from clap_clips import find_copies, read_rows
-from clap_head import Lesson, class_names, fit, lessons_of_yamnet, matrix_of, report, split_rows
+from clap_head import Lesson, class_names, fit, lessons_of_yamnet, matrix_of, split_rows
 from clap_text import distil
+from evaluate_small_clap import show
 from small_clap_features import feature_extractor, load_ears, load_heard, prepare
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
@@ -87,23 +88,17 @@ def train_head(args: argparse.Namespace) -> None:
     fit(args, model, tokenizer, Lesson(rows, train, unlabelled, labels, bank, heard, likely))
     if held:
         held_rows = [rows[i] for i in held]
-        report("validation", matrix_of(model, tokenizer, heard[held, 0], bank), held_rows, bank)
+        show(matrix_of(model, tokenizer, heard[held, 0], bank), held_rows, bank, "validation")
         return
     wide = sorted({row["label"] for row in test_rows})
-    matrix = matrix_of(model, tokenizer, test, wide)
-    report("test", matrix, test_rows, wide)
-    everything = sorted({*wide, *bank})
+    show(matrix_of(model, tokenizer, test, wide), test_rows, wide, "test")
     unseen = [i for i, row in enumerate(test_rows) if row["label"] not in bank]
     if unseen:
         mine = [test_rows[i] for i in unseen]
         few = sorted({row["label"] for row in mine})
         print(f"labels without a training clip: {', '.join(few)}")
-        report("unseen among all", matrix_of(model, tokenizer, test[unseen], everything), mine, everything)
-        if len(few) > 4:  # enough for 5-way
-            report("unseen among themselves", matrix_of(model, tokenizer, test[unseen], few), mine, few)
-    recorded = [i for i, row in enumerate(test_rows) if "soundfont" not in row["source"]]
-    hits = {test_rows[i]["label"] for i in recorded if wide[int(matrix[i].argmax())] == test_rows[i]["label"]}
-    print(f"labels without a hit: {len({test_rows[i]['label'] for i in recorded} - hits)}")
+        for name, candidates in (("unseen among all", sorted({*wide, *bank})), ("unseen among themselves", few)):
+            show(matrix_of(model, tokenizer, test[unseen], candidates), mine, candidates, name)
     save(model, tokenizer, {label: labels.count(i) for i, label in enumerate(bank)}, args.output)
 
 
