@@ -51,7 +51,8 @@ def bundled_model(name: str = "clap-small") -> Path:
     together in the cache (`HF_HOME`) on first use.
 
     Args:
-        name (`str`, *optional*, defaults to `"clap-small"`): Name of the checkpoint.
+        name (`str`, *optional*, defaults to `"clap-small"`): Name of the checkpoint. A name of an earlier version is
+            answered with what has taken its place, and a warning.
 
     Returns:
         The folder.
@@ -61,15 +62,23 @@ def bundled_model(name: str = "clap-small") -> Path:
         OSError: the folder cannot be put together: there is no space, or the installation is damaged.
     """
     if name in REPLACED:
-        raise ValueError(
-            f"The model {name!r} is no longer bundled: {REPLACED[name]!r} has taken its place. Name that one; what was "
-            f"computed with {name}, as an index of embeddings, has to be computed anew."
-        )
+        name = told_successor(name)
     folder = ASSETS / name
     if not (folder / "config.json").is_file():
         raise ValueError(f"There is no bundled model {name!r}; the bundled models are {bundled_names()}.")
     introduce(folder)
     return complete(folder)
+
+
+def told_successor(name: str) -> str:
+    """The model that has taken the place of one of an earlier version; a warning says so."""
+    from transformers.utils import logging
+
+    logging.get_logger("afm_hf").warning_once(
+        f"The model {name!r} is no longer bundled: {REPLACED[name]!r} has taken its place and is used here. What was "
+        f"computed with {name}, as an index of embeddings, has to be computed anew."
+    )
+    return REPLACED[name]
 
 
 def bundled_names() -> list[str]:

@@ -16,7 +16,7 @@ def resolve_model(model: str | os.PathLike[str] = "clap-small") -> str:
     """Folder or Hub id for `from_pretrained`: a folder as it is, the name of a bundled checkpoint, or else a Hub id.
 
     Raises:
-        ValueError: there is no such folder, or a bundled model is asked for that is not there, or was replaced.
+        ValueError: there is no such folder, or a bundled model is asked for that is not there.
     """
     name = os.fspath(model)
     if Path(name).is_dir():
