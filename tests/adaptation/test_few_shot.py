@@ -9,9 +9,9 @@ import torch
 from prefix_models import clips as noises
 from prefix_models import tiny_model, tiny_processor
 from tiny_models import CLIP_S, RATE, clap_parts
-from transformers import pipeline
+from transformers import AutoModel, AutoProcessor, pipeline
 
-from afm_hf import ClapAfmProcessor
+from afm_hf import ClapAfmProcessor, bundled_model
 from afm_hf.adaptation.few_shot import draw_shots, fit_linear_probe, fit_lora, fit_mapper
 from afm_hf.adaptation.logistic import fit_logistic
 
@@ -88,6 +88,16 @@ def test_lora_learns_on_the_audio_side_alone(tmp_path):
         tokenizer=processor.tokenizer,
     )
     assert [classify(tone, candidate_labels=fit.labels)[0]["label"] for tone in tones()] == LABELS
+
+
+def test_lora_learns_on_the_bundled_model():
+    pytest.importorskip("peft")
+    folder = bundled_model("clap-small")
+    model, processor = AutoModel.from_pretrained(folder).eval(), AutoProcessor.from_pretrained(folder)
+    before = fingerprint(model)
+    fit = fit_lora(model, processor, tones(), LABELS, steps=3, learning_rate=1e-3)
+    assert fit.losses[-1] < fit.losses[0]
+    assert fingerprint(model) == before
 
 
 @pytest.mark.parametrize("kind", ["clapcap", "pengi_no_text_enc"])

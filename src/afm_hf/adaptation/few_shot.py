@@ -281,10 +281,14 @@ def _classifier(model: Any, encoder: Any, classes: list[str]) -> ClapAfmForAudio
 
 
 def _lora_targets(model: Any) -> list[str]:
-    """Full names of the audio tower's layers that get low-rank matrices: attention in HTSAT, convolutions in Cnn14."""
+    """
+    Full names of the audio tower's layers that get low-rank matrices: attention in HTSAT, convolutions elsewhere.
+
+    Depthwise convolutions, as YAMNet's, are left out: each channel has nine weights, of which there is no lower rank.
+    """
     modules = [(name, module) for name, module in model.named_modules() if name.startswith("audio_model.")]
     attention = [name for name, _ in modules if name.endswith((".attn.qkv", ".attn.proj"))]
-    return attention or [name for name, module in modules if isinstance(module, nn.Conv2d)]
+    return attention or [name for name, module in modules if isinstance(module, nn.Conv2d) and module.groups == 1]
 
 
 def _minimise(
