@@ -54,15 +54,20 @@ class Parameter:
 
 
 def commands() -> dict[str, Callable[..., Any]]:
-    """The functions of the commands by name."""
-    return {command.name or command.callback.__name__: command.callback for command in app.registered_commands}
+    """The functions of the commands by name; that of a group's command begins with the group's."""
+    found = {command.name or command.callback.__name__: command.callback for command in app.registered_commands}
+    for group in app.registered_groups:
+        inner = group.typer_instance
+        found |= {f"{inner.info.name} {command.name}": command.callback for command in inner.registered_commands}
+    return found
 
 
 def page() -> str:
     """The page as it should be."""
     there = commands()
     sorted_in = [name for names in TASKS.values() for name in names]
-    tasks = {**TASKS, "More": tuple(sorted(set(there) - set(sorted_in)))}
+    groups = tuple(name for name in there if " " in name)
+    tasks = {**TASKS, "Experiments": groups, "More": tuple(sorted(set(there) - set(sorted_in) - set(groups)))}
     parts = [HEAD]
     for title, names in tasks.items():
         known = [name for name in names if name in there]

@@ -16,6 +16,7 @@ from .difference import difference
 from .embed import embed
 from .entail import entail
 from .evaluate import evaluate
+from .experiments.app import experiment
 from .experiments.generalization import generalization
 from .export import export
 from .models import convert, models
@@ -71,6 +72,8 @@ for _command in (
     suite,
 ):
     app.command()(with_log_level(_command))
+
+app.add_typer(experiment)
 
 
 if __name__ == "__main__":

@@ -156,7 +156,7 @@ def picture_files(wish: Wish, paths: list[str]) -> dict[str, Path]:
         WriteError: (an `OSError`) it cannot be written.
         ImportError: matplotlib is not installed.
     """
-    from ..demo.pictures import new_figure
+    from ..evaluation.report.figures import new_figure
     from ..models.common.writing_afm import check_file, check_folder
 
     if wish.picture is None:

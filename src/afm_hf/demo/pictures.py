@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from ..evaluation.report.figures import BLUE, GREY, PALE, new_figure, plain
 from .clips import Clip
 
 if TYPE_CHECKING:
@@ -14,21 +15,6 @@ if TYPE_CHECKING:
 SHOWN_S = 30.0  # of a long clip; more would be a smear
 TICKS_HZ = (100, 500, 1000, 2000, 4000, 8000, 16000)
 MOST_ROWS = 20  # labels of a timeline
-BLUE, GREY, PALE = "#2563a8", "#6b7280", "#e5e7eb"
-
-
-def new_figure(width: float, height: float) -> "Figure":
-    """
-    A figure outside of pyplot, which is not made for threads.
-
-    Raises:
-        ImportError: matplotlib is not installed.
-    """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError("Pictures need matplotlib (the extra `demo`): run `pip install matplotlib`.") from error
-    return Figure(figsize=(width, height), layout="constrained", dpi=100)
 
 
 def band_frequencies(extractor: Any) -> npt.NDArray[np.float64]:
@@ -133,9 +119,9 @@ def timeline_picture(result: dict[str, Any], name: str) -> "Figure":
     image = axis.pcolormesh(edges, places, scores, cmap="Blues", vmin=0, vmax=1)
     axis.set_facecolor(PALE)
     figure.colorbar(image, ax=axis, label="score")
-    axis.set_yticks(range(len(shown)), [_plain(label, 30) for label in shown])
+    axis.set_yticks(range(len(shown)), [plain(label, 30) for label in shown])
     more = f" ({len(shown)} of {len(highest)} labels)" if len(shown) < len(highest) else ""
-    axis.set(title=f"{_plain(name, 40)}{more}", xlabel="time (s)", xlim=(0, edges[-1]), ylim=(len(shown) - 0.5, -0.5))
+    axis.set(title=f"{plain(name, 40)}{more}", xlabel="time (s)", xlim=(0, edges[-1]), ylim=(len(shown) - 0.5, -0.5))
     return figure
 
 
@@ -155,14 +141,9 @@ def entropy_picture(entropies: list[float], labels: int) -> "Figure":
     return figure
 
 
-def _plain(name: str, longest: int) -> str:
-    """Of no more letters than that, and no formula, which a dollar sign would begin."""
-    return (name if len(name) <= longest else f"{name[: longest - 3]}...").replace("$", r"\$")
-
-
 def _title(clip: Clip, seconds: float) -> str:
     part = f"first {seconds:.0f} of {clip.seconds:.1f} s" if seconds < clip.seconds else f"{clip.seconds:.2f} s"
-    return f"{_plain(clip.name, 40)}: {part}, at {clip.rate} Hz"
+    return f"{plain(clip.name, 40)}: {part}, at {clip.rate} Hz"
 
 
 def _frequency_axis(axis: Any, centres: npt.NDArray[np.float64]) -> None:

@@ -18,6 +18,11 @@ from .digests import items_digest, weights_digest
 from .partial import lacking_predictions
 from .task import Failure, Item, Record, Task
 
+CONTROLS = {  # what a model hears in place of the clips, which a question must not be answerable by
+    "noise": "Gaussian noise, as long and as loud,",
+    "silence": "next to silence (noise of the last bit of 16)",
+    "swapped": "another clip of the data set, of another truth,",
+}
 PREDICTIONS, SETTINGS, RESULT = "predictions", "settings.json", "result.json"
 
 
@@ -70,6 +75,7 @@ def run(
     split: str = "",
     skipped: int = 0,
     notes: Sequence[str] = (),
+    control: str = "",
 ) -> EvaluationResult | None:
     """
     Predicts what is not predicted yet, and scores everything.
@@ -89,6 +95,7 @@ def run(
         seed (`int`): Of the bootstrap.
         partial: Why the items are not the whole dataset, as [`load_items`] has it in `benchmark.partial`.
         split, skipped, notes: For the result; see [`EvaluationResult`].
+        control (`str`): What stands in place of the clips, as [`CONTROLS`] has it; nothing for the clips themselves.
 
     Returns:
         The result; `None` in all processes but the first.
@@ -104,6 +111,7 @@ def run(
     if rank == 0:
         model = getattr(getattr(task, "pipe", None), "model", None)
         made_by = {"task": task.name, "dataset": dataset, **task.settings, "weights": weights_digest(model)}
+        made_by |= {"control": control} if control else {}
         _claim(work, {**made_by, "items": items_digest(items)}, overwrite)
     _wait(processes)
     done = read_predictions(work)  # others may be writing already: only what is said of our own share matters
@@ -116,6 +124,9 @@ def run(
     found = read_predictions(work)
     result = score(task, items, found, dataset=dataset, draws=draws, seed=seed, partial=partial)
     result.split, result.skipped, result.notes = split, skipped, list(notes)
+    if control:
+        result.settings["control"] = control
+        result.notes.append(f"a control: the model hears {CONTROLS[control]} in place of the clips")
     write_result(result, work)
     return result
 

@@ -1,11 +1,11 @@
 """`afm-hf generalization`: what adapting on one benchmark does to the others."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..common import BatchOption, DeviceOption, FormatOption, OutputFormat, WorkersOption, csv_text, errors_for_users
+from .common import folders_of
 
 if TYPE_CHECKING:
     from ...evaluation.test_time_study import GeneralizationReport
@@ -39,7 +39,7 @@ def generalization(
         from ...evaluation.generalization import generalization_on_benchmarks
         from ...hub.loading import check_model, pick_device, resolve_model
 
-        folders = _folders(dataset)
+        folders = folders_of(dataset)
         check_model("test-time-adaptation", model or "clap-small")
         from transformers import pipeline
 
@@ -60,18 +60,6 @@ def generalization(
         for words in said:
             typer.echo(words, err=True)
         typer.echo(_shown(found, output_format))
-
-
-def _folders(given: list[str]) -> dict[str, str]:
-    folders = {}
-    for word in given:
-        name, sign, folder = word.partition("=")
-        if not sign or not name or not Path(folder).is_dir():
-            raise ValueError(f"`--dataset` is {word!r}; expected NAME=FOLDER with a folder that is there.")
-        if name in folders:
-            raise ValueError(f"`--dataset` names {name!r} twice.")
-        folders[name] = folder
-    return folders
 
 
 def _shown(report: "GeneralizationReport", output_format: OutputFormat) -> str:

@@ -112,8 +112,8 @@ def reported(result: EvaluationResult) -> dict[str, list[PaperDifference]]:
     """
     What the papers report for the same task, dataset, split and metric, with the difference; released forms of systems.
 
-    Nothing for a result on a part of the dataset, which is another task, nor on a release of MMAU that the papers did
-    not have.
+    Nothing for a result on a part of the dataset, which is another task, of a control that does not hear the clips, nor
+    on a release of MMAU that the papers did not have.
 
     Args:
         result: Of [`run`]; its dataset may be one that no paper has.
@@ -122,7 +122,8 @@ def reported(result: EvaluationResult) -> dict[str, list[PaperDifference]]:
         Of each metric that is reported, the figures.
     """
     benchmark = BENCHMARKS.get(result.dataset)
-    if benchmark is None or not benchmark.paper or result.partial or _is_new_mmau(result):
+    is_control = bool(result.settings.get("control"))
+    if benchmark is None or not benchmark.paper or result.partial or is_control or _is_new_mmau(result):
         return {}
     found = {}
     for name, value in result.metrics.items():

@@ -120,7 +120,8 @@ class FineTuneTask(LinearProbeTask):
 
     def _classifier(self, fold: str) -> ClapAfmForAudioClassification:
         """The one that has not heard this fold; from the folder, if it lies there whole."""
-        training = [item for item in self.items if fold_of(item) != fold and item.audio not in self._failures()]
+        others = [item for item in self.items if self.learns_from(item, fold)]
+        training = [item for item in others if item.audio not in self._failures()]
         if not training:
             raise ValueError(f"There are no clips outside of the fold {fold!r} to train on.")
         if self.folder is None:

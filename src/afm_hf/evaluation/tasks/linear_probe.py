@@ -1,6 +1,6 @@
 """Linear probe: a classifier on frozen CLAP embeddings, over the official folds or parts (CLAP 2022, Table 6)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,8 @@ class LinearProbeTask(RetrievalTask):
             The one that the papers give, where it is not accuracy, or mAP of several labels: with `"accuracy"` and
             several labels, whether the likeliest is one of the clip's, beside F1 and mAP.
         l2 (`float`): Weight decay on standardised embeddings.
+        learn_from (`dict[str, list[str]]`, *optional*): For each fold the ids of the items that its classifier learns
+            from; all that are outside of it if not given.
         options: As of [`RetrievalTask`].
     """
 
@@ -46,9 +48,11 @@ class LinearProbeTask(RetrievalTask):
         multi_label: bool = False,
         metric: str | None = None,
         l2: float = 0.1,
+        learn_from: Mapping[str, Collection[str]] | None = None,
         **options: Any,
     ) -> None:
         super().__init__(pipe, **options)
+        self.learn_from = None if learn_from is None else {fold: frozenset(ids) for fold, ids in learn_from.items()}
         self.labels, self.multi_label, self.l2 = list(labels), multi_label, l2
         self.main_metric = metric or ("mAP" if multi_label else "accuracy")
         self._judged: tuple[list[Record], np.ndarray] | None = None
@@ -56,7 +60,14 @@ class LinearProbeTask(RetrievalTask):
     @property
     def settings(self) -> dict[str, Any]:
         """Model, windows policy, weight decay."""
-        return {**super().settings, "l2": self.l2, "multi_label": self.multi_label}
+        chosen = {} if self.learn_from is None else {fold: sorted(ids) for fold, ids in self.learn_from.items()}
+        part = {"learn_from": chosen} if chosen else {}
+        return {**super().settings, "l2": self.l2, "multi_label": self.multi_label, **part}
+
+    def learns_from(self, item: Item, fold: str) -> bool:
+        """Whether the classifier that judges a fold learns from an item."""
+        chosen = self.learn_from is None or item.id in self.learn_from.get(fold, ())
+        return chosen and str(item.truth["fold"]) != fold
 
     def score(self, records: Sequence[Record]) -> dict[str, float]:
         """Accuracy and macro F1 over the judged clips; mean average precision where a clip has several labels."""
@@ -117,15 +128,16 @@ class LinearProbeTask(RetrievalTask):
         scores = np.full((len(records), len(self._known)), -np.inf)
         for fold in sorted(set(folds) - {TRAIN}):
             test = torch.from_numpy(folds == fold)
-            if test.all():
-                raise ValueError(f"All clips are in the fold {fold!r}; there is none to train on.")
-            seen = [records[i] for i in (~test).nonzero()[:, 0].tolist()]
+            learned = torch.tensor([self.learns_from(record.item, fold) for record in records])
+            if not learned.any():
+                raise ValueError(f"All clips are in the fold {str(fold)!r}; there is none to train on.")
+            seen = [records[i] for i in learned.nonzero()[:, 0].tolist()]
             if self.multi_label:
                 targets = torch.from_numpy(present_labels(seen, self.labels))
-                weight, bias = fit_logistic_tags(embedded[~test], targets.float(), self.l2, steps=100)
+                weight, bias = fit_logistic_tags(embedded[learned], targets.float(), self.l2, steps=100)
             else:
                 classes = torch.tensor([self._known.index(_label(record)) for record in seen])
-                weight, bias, _ = fit_logistic(embedded[~test], classes, len(self._known), self.l2, steps=100)
+                weight, bias, _ = fit_logistic(embedded[learned], classes, len(self._known), self.l2, steps=100)
             scores[test.numpy()] = (embedded[test] @ weight.T + bias).numpy()
         return scores
 

@@ -1,0 +1,34 @@
+"""What docs/experiments.md shows below a command is what it prints, with bundled models on the clips of examples."""
+
+import os
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from commands import run_command
+from shown_output import check_shown
+
+from afm_hf import bundled_audio
+
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "experiments.md"
+BLOCK = re.compile(r"^```sh\n(afm-hf .*?)^```\n\n```text\n(.*?)^```", re.M | re.S)
+SHOWN = [(command, shown) for command, shown in BLOCK.findall(PAGE.read_text()) if "examples/sounds" in command]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("command", "shown"), SHOWN, ids=[shlex.split(command)[2] for command, _ in SHOWN])
+def test_the_experiments_print_what_the_page_shows(command, shown, tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    assert bundled_audio() and (ROOT / "examples" / "sounds" / "metadata.csv").is_file()
+    monkeypatch.chdir(tmp_path)
+    os.symlink(ROOT / "examples", tmp_path / "examples")
+    check_shown(shown, run_command(*shlex.split(command)[1:]).stdout)
+
+
+def test_the_page_has_every_experiment():
+    from afm_hf.cli.experiments.app import COMMANDS
+
+    page = PAGE.read_text()
+    assert [name for name in COMMANDS if f"afm-hf experiment {name} " not in page] == []
