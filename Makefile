@@ -40,12 +40,12 @@ docs: env  ## the documentation site, in site/
 
 test-min:  ## the fast tests with the lowest versions that are promised, in an environment of their own
 	$(PYTHON) -m venv .venv-min
-	.venv-min/bin/python -m pip install --quiet --constraint constraints-min.txt --editable ".[eval]" $(TESTERS)
+	.venv-min/bin/python -m pip install --quiet --constraint constraints-min.txt --editable ".[eval,retrieval]" $(TESTERS)
 	$(OFFLINE) .venv-min/bin/python -m pytest -n $(WORKERS) -m "not slow and not gpu"
 
 test-newest:  ## the fast tests with the newest versions there are, in an environment of their own
 	$(PYTHON) -m venv .venv-newest
-	.venv-newest/bin/python -m pip install --quiet --upgrade --editable ".[eval]" $(TESTERS)
+	.venv-newest/bin/python -m pip install --quiet --upgrade --editable ".[eval,retrieval]" $(TESTERS)
 	$(OFFLINE) .venv-newest/bin/python -m pytest -n $(WORKERS) -m "not slow and not gpu"
 
 release-check: env  ## wheel, sdist, an installation without the repository, the cost of the import

@@ -2,15 +2,17 @@
 
 import multiprocessing
 import os
+import random
 import signal
 import sys
+import threading
 from pathlib import Path
 
 import torch
 
 from afm_hf.cli.app import app
 from afm_hf.models.common import writing_afm
-from afm_hf.retrieval.embedding import embed_files
+from afm_hf.retrieval import ClipStore, embed_files, embed_into_store
 
 
 def processes():
@@ -45,11 +47,33 @@ def die_at(number, folder):
     writing_afm._write_all = write
 
 
+def die_in_the_midst_of_append(number):
+    """Kills this process some milliseconds into its so many-th change of a Lance table, which LanceDB makes itself."""
+    seen = 0
+
+    def watched(change):
+        def wrapper(*arguments):
+            nonlocal seen
+            seen += 1
+            if seen == number:
+                delay = random.Random(number).random() / 50
+                threading.Timer(delay, os.kill, (os.getpid(), signal.SIGKILL)).start()
+            return change(*arguments)
+
+        return wrapper
+
+    for name in ("add", "delete", "tidy"):
+        setattr(ClipStore, name, watched(getattr(ClipStore, name)))
+
+
 def work(job, folder, number, clips, model):
     """One run of a job in `folder`; with a number it dies there, if it does not end before."""
     torch.set_num_threads(1)
     if number is not None:
-        die_at(number, folder)
+        die_in_the_midst_of_append(number) if job == "store" else die_at(number, folder)
+    if job == "store":
+        embed_into_store([clips], Path(folder) / "emb.lance", model, batch_size=1, device="cpu", checkpoint_s=0)
+        return
     if job == "embed":
         embed_files([clips], Path(folder) / "emb.safetensors", model, batch_size=1, device="cpu", checkpoint_s=0)
         return

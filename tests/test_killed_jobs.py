@@ -9,7 +9,7 @@ from killed_jobs import attempt
 from tiny_models import tiny_clap, write_tones
 
 from afm_hf.evaluation.runner import read_predictions
-from afm_hf.retrieval import AudioIndex
+from afm_hf.retrieval import AudioIndex, ClipStore
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +56,20 @@ def test_a_job_killed_twenty_times_ends_as_if_undisturbed(job, clips, model, tmp
     print(f"{job}: {kills} of 20 kills came before the end")
     assert kills > 5
     assert_same(job, tmp_path / "run", tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_a_table_whose_writer_is_killed_ten_times_has_every_row_once(clips, model, tmp_path):
+    pytest.importorskip("lancedb", reason='needs `pip install "afm-hf[retrieval]"`')
+    assert attempt("store", tmp_path / "whole", clips, model)
+    kills = sum(
+        not attempt("store", tmp_path / "run", clips, model, number) for number in [1, 2, 3, 2, 4, 5, 3, 2, 3, 2]
+    )
+    assert attempt("store", tmp_path / "run", clips, model)
+    assert kills > 5
+    found, expected = (ClipStore.load(place / "emb.lance") for place in (tmp_path / "run", tmp_path / "whole"))
+    assert found.files == expected.files and len(found) == 24
+    np.testing.assert_allclose(found.embeddings, expected.embeddings, atol=1e-6)
 
 
 @pytest.mark.slow

@@ -217,8 +217,8 @@ def test_another_model_is_refused(clips, model, tmp_path):
     [
         (["search", "--index", "emb.safetensors"], "Nothing to search for"),
         (["search", "rain", "--index", "missing.safetensors"], "There is no index missing.safetensors"),
-        (["search", "rain", "--index", "emb.npy"], "ends in .safetensors or .parquet"),
-        (["embed", ".", "--output", "emb.npy"], "ends in .safetensors or .parquet"),
+        (["search", "rain", "--index", "emb.npy"], "ends in .lance, .safetensors or .parquet"),
+        (["embed", ".", "--output", "emb.npy"], "ends in .lance, .safetensors or .parquet"),
     ],
 )
 def test_wrong_use_of_an_index_ends_in_one_line_and_exit_code_2(tmp_path, monkeypatch, arguments, message):

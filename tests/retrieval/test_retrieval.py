@@ -207,7 +207,7 @@ def test_long_clips_are_embedded_by_their_windows(embedder, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"output": "emb.txt"}, "ends in .safetensors or .parquet"),
+        ({"output": "emb.txt"}, "ends in .lance, .safetensors or .parquet"),
         ({"paths": []}, "no audio files"),
         ({"batch_size": 0}, "batch size is 0"),
         ({"device": "nowhere", "model": "."}, "device 'nowhere' cannot be used"),

@@ -9,18 +9,16 @@ import shutil
 import time
 import warnings
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..models.common.writing_afm import WriteError, check_file
 from ..pipelines.audio_files import FileState, find_audio, in_batches, read_batches
 from .embedder import ClapEmbedder, Embeddings
-from .index import AudioIndex, Hit, IndexMismatchError, check_output
-
-if TYPE_CHECKING:
-    from tqdm import tqdm
+from .embedding_steps import check_names, none_usable, progress_bar, report
+from .index import AudioIndex, Hit, IndexMismatchError, Job, check_output
 
 
 def embed_files(
@@ -69,14 +67,10 @@ def embed_files(
     if not files:
         raise ValueError("There are no audio files in what was given.")
     if suffix == ".parquet":
-        _check_names(files)
+        check_names(files, "Parquet")
     batches = in_batches(files, batch_size)
     embedder = model if isinstance(model, ClapEmbedder) else ClapEmbedder(model, device)
-    job: dict[str, Any] = {
-        "model": embedder.name,
-        "fingerprint": embedder.fingerprint,
-        "settings": {"truncation": truncation},
-    }
+    job = Job(embedder.name, embedder.fingerprint, {"truncation": truncation})
     work = _UnfinishedWork(Path(output), job, embedder.width, checkpoint_s)
     if overwrite:
         work.discard()
@@ -87,24 +81,12 @@ def embed_files(
     failures = _embed_missing(work, batches, embedder, truncation, num_workers, progress)
     done = [path for path in files if path in work.done]
     if not done:
-        reasons = "; ".join(f"{path}: {reason}" for path, reason in list(failures.items())[:3])
-        raise ValueError(f"None of the {len(files)} files can be used ({reasons}).")
+        raise none_usable(len(files), failures)
     embeddings = np.stack([work.done[path][1] for path in done])
-    index = AudioIndex(embeddings, [work.done[path][0] for path in done], **job, failures=failures)
+    index = AudioIndex(embeddings, [work.done[path][0] for path in done], **asdict(job), failures=failures)
     index.save(output)
     work.discard_folder()
     return index
-
-
-def _check_names(files: Sequence[str]) -> None:
-    """Raise `ValueError` if Parquet, whose texts are UTF-8, cannot hold the name of a file."""
-    for path in files:
-        try:
-            path.encode("utf-8")
-        except UnicodeEncodeError:
-            raise ValueError(
-                f"Parquet cannot hold the name {path!r}, which is no UTF-8. Rename it, or write a .safetensors file."
-            ) from None
 
 
 def _embed_missing(
@@ -119,29 +101,19 @@ def _embed_missing(
     todo = [[path for path in batch if not work.holds(path)] for batch in batches]
     todo = [batch for batch in todo if batch]
     failures: dict[str, str] = {}
-    bar = _progress_bar(sum(map(len, batches)), sum(map(len, batches)) - sum(map(len, todo))) if progress else None
+    bar = progress_bar(sum(map(len, batches)), sum(map(len, batches)) - sum(map(len, todo))) if progress else None
     try:
         for batch in read_batches(embedder.feature_extractor, todo, truncation, num_workers, True):
             if batch.features is not None:
                 work.add(batch.files, embedder.embed_features(batch.features))
             failures.update(batch.failures)
             if bar is not None:
-                for path, reason in batch.failures.items():
-                    bar.write(f"skipped {path}: {reason}", file=bar.fp)
-                bar.update(len(batch.files) + len(batch.failures))
+                report(bar, len(batch.files), batch.failures)
     finally:
         work.flush()  # also when it ends in an error or by the user's hand
         if bar is not None:
             bar.close()
     return failures
-
-
-def _progress_bar(total: int, initial: int) -> "tqdm[Any]":
-    import sys
-
-    from tqdm import tqdm
-
-    return tqdm(total=total, initial=initial, unit="file", desc="embedding", file=sys.stderr)
 
 
 class _UnfinishedWork:
@@ -156,7 +128,7 @@ class _UnfinishedWork:
         checkpoint_s: seconds between two savings.
     """
 
-    def __init__(self, output: Path, job: dict[str, Any], width: int, checkpoint_s: float) -> None:
+    def __init__(self, output: Path, job: Job, width: int, checkpoint_s: float) -> None:
         self.output = output
         self.folder = output.with_name(output.name + ".partial")
         if self.folder.exists() and not self.folder.is_dir():
@@ -187,13 +159,7 @@ class _UnfinishedWork:
             self._take(chunk, f"The unfinished work in {self.folder}")
 
     def _take(self, index: AudioIndex, what: str) -> None:
-        made = {"fingerprint": index.fingerprint, "settings": index.settings}
-        if made != {name: self.job[name] for name in made}:
-            raise IndexMismatchError(
-                f"{what} was made by {index.model} (fingerprint {index.fingerprint[:12]}, settings {index.settings}), "
-                f"but this run uses {self.job['model']} (fingerprint {self.job['fingerprint'][:12]}, settings "
-                f"{self.job['settings']}). Write to another output, or start anew with --overwrite (`overwrite=True`)."
-            )
+        self.job.check(Job(index.model, index.fingerprint, index.settings), what)
         self.done.update((file.path, (file, row)) for file, row in zip(index.files, index.embeddings, strict=True))
 
     def check_space(self, files: Sequence[str]) -> None:
@@ -227,7 +193,7 @@ class _UnfinishedWork:
         if self._unsaved:
             entries = [self.done[path] for path in self._unsaved]
             rows = np.stack([row for _, row in entries])
-            chunk = AudioIndex(rows, [file for file, _ in entries], **self.job)
+            chunk = AudioIndex(rows, [file for file, _ in entries], **asdict(self.job))
             chunk.save(self.folder / f"{self._next_chunk:08d}.safetensors")
             self._next_chunk += 1
             self._unsaved = []

@@ -27,17 +27,22 @@ class IndexMismatchError(ValueError):
 
 @dataclass(frozen=True)
 class Hit:
-    """A found file.
+    """A found file, or a window of it.
 
     Attributes:
         path: the file.
         score: cosine similarity with the query, -1 to 1.
-        row: its row in the index.
+        row: its row in the index; of a Lance table the row's number there, which changes when the table is tidied up.
+        start_s, end_s: from when to when in the file the window lies; None where the whole file was embedded as one.
+        columns: what a metadata table said of the file.
     """
 
     path: str
     score: float
     row: int
+    start_s: float | None = None
+    end_s: float | None = None
+    columns: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -82,52 +87,31 @@ class AudioIndex:
         """The files' paths, row by row."""
         return [file.path for file in self.files]
 
-    def search(self, queries: Embeddings, top_k: int = 10) -> list[list[Hit]]:
+    def search(self, queries: Embeddings, top_k: int = 10, *, min_score: float | None = None) -> list[list[Hit]]:
         """The files nearest to each query, best first.
 
         Args:
             queries: `(queries, dim)`, of the model that made the index, of any length: they are normalised.
             top_k: how many to return; fewer if the index has fewer.
+            min_score: the least cosine similarity.
 
         Raises:
             ValueError: the queries have another width than the index, one of them has no direction (zeros, NaN or
                 infinity), or `top_k` is below 1.
         """
-        if top_k < 1:
-            raise ValueError(f"`top_k` is {top_k}; expected 1 or more.")
-        directions = self._directions(queries)
+        directions = as_directions(queries, self.embeddings.shape[1], top_k)
         lengths = np.linalg.norm(self.embeddings, axis=1)  # 1 but for the rounding of half precision
         scores = directions @ self.embeddings.T / lengths  # (queries, dim) @ (dim, files)
         order = np.argsort(-scores, axis=1, kind="stable")[:, :top_k]
+        least = -np.inf if min_score is None else min_score
         return [
-            [Hit(self.files[row].path, float(line[row]), int(row)) for row in rows]
+            [Hit(self.files[row].path, float(line[row]), int(row)) for row in rows if line[row] >= least]
             for line, rows in zip(scores, order, strict=True)
         ]
 
-    def _directions(self, queries: Any) -> Embeddings:
-        """Checked queries, float32 `(queries, dim)`, of length 1."""
-        rows = np.asarray(queries, np.float32)
-        if rows.ndim != 2 or rows.shape[1] != self.embeddings.shape[1]:
-            raise ValueError(
-                f"The queries have shape {rows.shape}; expected (queries, {self.embeddings.shape[1]}), the width of "
-                "the index."
-            )
-        lengths = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
-        wrong = np.flatnonzero(~(np.isfinite(lengths) & (lengths > 0)))
-        if wrong.size:
-            raise ValueError(
-                f"Query {wrong[0]} has no direction: its length is {lengths[wrong[0], 0]:g}. Does it hold zeros or NaN?"
-            )
-        return (rows / lengths).astype(np.float32)
-
     def check_model(self, embedder: ClapEmbedder) -> None:
         """Raise `IndexMismatchError` unless this model made the index."""
-        if embedder.fingerprint != self.fingerprint:
-            raise IndexMismatchError(
-                f"The index was made by {self.model} (fingerprint {self.fingerprint[:12]}), but the model given is "
-                f"{embedder.name} (fingerprint {embedder.fingerprint[:12]}): their embeddings cannot be compared. Use "
-                "the model that made the index, or make the index anew."
-            )
+        check_model(self.model, self.fingerprint, embedder)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the index to `*.safetensors` or `*.parquet`, whole or not at all.
@@ -173,13 +157,71 @@ class AudioIndex:
         }
 
 
+def as_directions(queries: Any, width: int, top_k: int = 1) -> Embeddings:
+    """Checked queries, float32 `(queries, width)`, of length 1.
+
+    Raises:
+        ValueError: they have another width, one has no direction (zeros, NaN or infinity), or `top_k` is below 1.
+    """
+    if top_k < 1:
+        raise ValueError(f"`top_k` is {top_k}; expected 1 or more.")
+    rows = np.asarray(queries, np.float32)
+    if rows.ndim != 2 or rows.shape[1] != width:
+        raise ValueError(f"The queries have shape {rows.shape}; expected (queries, {width}), the width of the index.")
+    lengths = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
+    wrong = np.flatnonzero(~(np.isfinite(lengths) & (lengths > 0)))
+    if wrong.size:
+        raise ValueError(
+            f"Query {wrong[0]} has no direction: its length is {lengths[wrong[0], 0]:g}. Does it hold zeros or NaN?"
+        )
+    return (rows / lengths).astype(np.float32)
+
+
+def check_model(made_by: str, fingerprint: str, embedder: ClapEmbedder) -> None:
+    """Raise `IndexMismatchError` unless the model of this fingerprint is the embedder's."""
+    if embedder.fingerprint != fingerprint:
+        raise IndexMismatchError(
+            f"The index was made by {made_by} (fingerprint {fingerprint[:12]}), but the model given is "
+            f"{embedder.name} (fingerprint {embedder.fingerprint[:12]}): their embeddings cannot be compared. Use "
+            "the model that made the index, or make the index anew."
+        )
+
+
+@dataclass(frozen=True)
+class Job:
+    """What decides about the rows of an index.
+
+    Attributes:
+        model: name of the model: of a bundled checkpoint, a folder or a Hub id.
+        fingerprint: of the model, see `fingerprint`.
+        settings: what else the embeddings depend on.
+    """
+
+    model: str
+    fingerprint: str
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def check(self, found: "Job", what: str) -> None:
+        """Raise `IndexMismatchError` where `what` was made by another model, or with other settings."""
+        if (found.fingerprint, found.settings) != (self.fingerprint, self.settings):
+            raise IndexMismatchError(
+                f"{what} was made by {found.model} (fingerprint {found.fingerprint[:12]}, settings {found.settings}), "
+                f"but this run uses {self.model} (fingerprint {self.fingerprint[:12]}, settings {self.settings}). "
+                "Write to another output, or start anew with --overwrite (`overwrite=True`)."
+            )
+
+
 def check_output(path: str | os.PathLike[str]) -> str:
     """The suffix of an index file, lower case; `ValueError` for other suffixes, `ImportError` if pyarrow is missing."""
     suffix = Path(path).suffix.lower()
     if suffix == ".parquet":
         _pyarrow()
+    elif suffix == ".lance":
+        raise ValueError(f"{os.fspath(path)!r} is a Lance table, no file: see `embed_into_store` and `ClipStore`.")
     elif suffix != ".safetensors":
-        raise ValueError(f"The name of an index ends in .safetensors or .parquet, but {os.fspath(path)!r} was given.")
+        raise ValueError(
+            f"The name of an index ends in .lance, .safetensors or .parquet, but {os.fspath(path)!r} was given."
+        )
     return suffix
 
 
@@ -242,4 +284,4 @@ def _read_parquet(path: Path) -> tuple[Embeddings, list[Any], dict[str, Any]]:
         raise ValueError(f"{path} is not an index of afm-hf, or is damaged ({error}).") from error
 
 
-__all__ = ["AudioIndex", "Hit", "IndexMismatchError", "check_output"]
+__all__ = ["AudioIndex", "Hit", "IndexMismatchError", "Job", "as_directions", "check_model", "check_output"]
