@@ -54,7 +54,9 @@ def lay_out(folder: Path, commands: list[list[str]]) -> None:
         named = [clip for clip in clips if clip.stem.startswith(Path(name).stem)]
         shutil.copy((named or clips)[0 if named else number % len(clips)], folder / name)
     with (folder / "labels.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([["file_name", "label", "fold"], ["clips/0.wav", "rain", 1], ["clips/1.wav", "dog", 2]])
+        csv.writer(file).writerows(
+            [["file_name", "label", "fold"], ["clips/0.wav", "rain", 1], ["clips/1.wav", "dog", 2]]
+        )
     with (folder / "pairs.csv").open("w", newline="") as file:
         csv.writer(file).writerows([["audio", "hypothesis"], ["clips/0.wav", "a dog is barking"]])
 

@@ -16,6 +16,7 @@ from ..models.clap_afm.embedding_clap_afm import embed_audio, embed_texts, extra
 from ..models.common.batch_afm import AfmBatchFeature
 from ..models.common.feature_extraction_afm import as_clips
 from ..pipelines.pipeline_audio_inputs import collate_features
+from .known_fingerprints import remembered
 
 Embeddings = npt.NDArray[np.float32]
 
@@ -46,7 +47,10 @@ class ClapEmbedder:
         place = pick_device(device)
         self.name = resolve_model(model) if Path(os.fspath(model)).is_dir() else os.fspath(model)
         self.model, self.feature_extractor, self.tokenizer = load_clap(model, dtype)
-        self.fingerprint = fingerprint(self.model, self.feature_extractor, self.tokenizer)
+        parts = (self.model, self.feature_extractor, self.tokenizer)
+        # The number format is in the weights' hash; a checkpoint may be loaded in any.
+        settings = f"{self.model.dtype} {torch.get_default_dtype()} {_settings(*parts)}"
+        self.fingerprint = remembered(resolve_model(model), settings, lambda: fingerprint(*parts))
         self.model.to(place)
 
     @property
@@ -91,14 +95,21 @@ def fingerprint(model: Any, feature_extractor: Any, tokenizer: Any) -> str:
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    digest.update(_settings(model, feature_extractor, tokenizer).encode())
+    return digest.hexdigest()
+
+
+def _settings(model: Any, feature_extractor: Any, tokenizer: Any) -> str:
+    """All of it but the weights."""
     # What says where a checkpoint lay, or by which release it was written, changes no embedding.
     volatile = {"_name_or_path", "name_or_path", "transformers_version", "processor_class", "architectures"}
-    for part in (model.config, feature_extractor):
-        digest.update(json.dumps(_without(part.to_dict(), volatile), sort_keys=True, default=str).encode())
+    parts = [
+        json.dumps(_without(part.to_dict(), volatile), sort_keys=True, default=str)
+        for part in (model.config, feature_extractor)
+    ]
     backend = getattr(tokenizer, "backend_tokenizer", None)
     text = backend.to_str() if backend is not None else json.dumps(tokenizer.get_vocab(), sort_keys=True)
-    digest.update(_without_padding(text).encode())
-    return digest.hexdigest()
+    return "".join([*parts, _without_padding(text)])
 
 
 def _without(tree: Any, names: set[str]) -> Any:
