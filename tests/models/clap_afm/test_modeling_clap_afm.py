@@ -480,6 +480,22 @@ def test_hidden_states_and_attentions_of_both_towers():
     assert model(**inputs()).audio_model_output.hidden_states is None
 
 
+@pytest.mark.parametrize("where", ["model", "towers"])
+@torch.no_grad()
+def test_the_configs_say_that_hidden_states_are_wanted(clap, where):
+    """As a config that was loaded does: nothing is said in the call."""
+    for config in [clap.config] if where == "model" else [clap.config.text_config, clap.config.audio_config]:
+        config.output_hidden_states = True
+    given = inputs()
+    asked = clap.get_text_features(given["input_ids"], given["attention_mask"], output_hidden_states=False)
+    assert asked.hidden_states is None
+    text = clap.get_text_features(given["input_ids"], given["attention_mask"])
+    audio = clap.get_audio_features(given["input_features"])
+    assert len(text.hidden_states) == 2 and len(audio.hidden_states) == 3
+    whole = clap(**given)
+    assert len(whole.text_model_output.hidden_states) == 2 and len(whole.audio_model_output.hidden_states) == 3
+
+
 def test_tuples(clap):
     named, plain = clap(**inputs(), return_loss=False), clap(**inputs(), return_dict=False)
     assert isinstance(plain, tuple)

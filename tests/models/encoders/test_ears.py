@@ -174,6 +174,29 @@ def test_the_ears_hear_step_by_step_and_their_mean_is_the_clip():
 
 
 @torch.no_grad()
+@torch.no_grad()
+def test_hidden_states_of_all_ears_can_be_chosen_by_their_places():
+    extractor = front_end()
+    model = AfmEarsModel(both(extractor)).eval()
+    heard = features(extractor, noise(1))
+    whole = model(heard, output_hidden_states=True).hidden_states
+    assert len(whole) == 3 + 4 and model(heard).hidden_states is None
+    chosen = model(heard, output_hidden_states=[0, 3, -1]).hidden_states
+    assert [state is not None for state in chosen] == [True, False, False, True, False, False, True]
+    torch.testing.assert_close(chosen[3], whole[3], rtol=0, atol=0)
+    model.config.output_hidden_states = True
+    assert len(model(heard).hidden_states) == len(whole)
+
+
+def test_how_an_ear_attends_is_said_of_all_of_them():
+    sizes = {"spec_size": 64, "embed_dim": 8, "depths": [1, 1], "num_attention_heads": [1, 2], "window_size": 4}
+    config = AfmEarsConfig(ears=[AfmHtsatConfig(**sizes), YAMNET], frames=[240, 240])
+    model = AfmEarsModel._from_config(config, attn_implementation="eager")
+    assert [ear.config._attn_implementation for ear in model.ears] == ["eager", "eager"]
+    assert not AfmEarsModel(both())._keep_in_fp32_modules_strict  # neither ear has a batch norm over log-mels
+    assert model._keep_in_fp32_modules_strict == {"bn0"}
+
+
 def test_a_classifier_over_all_ears_gives_probabilities_at_every_step(tmp_path):
     model = AfmEarsModel(classifying()).eval()
     clips = features(front_end(), noise(2.4))

@@ -27,6 +27,7 @@ from ..common.modeling_afm_common import (
     average_windows,
     encode_windows,
     flatten_windows,
+    with_config_defaults,
 )
 from ..common.repo_code_afm import OwnCode
 from ..encoders.modeling_afm_encoders import build_audio_encoder
@@ -171,7 +172,8 @@ class ClapAfmAudioModel(ClapAfmPreTrainedModel):
     ) -> tuple[torch.Tensor, ...] | BaseModelOutputWithPooling:
         """Encodes clips; `pooler_output` is `(batch, hidden_size)`."""
         features, owners = flatten_windows(input_features, input_features_mask)
-        outputs = encode_windows(self.encoder, features, owners, **kwargs)
+        wanted = with_config_defaults(dict(kwargs), self.config)
+        outputs = encode_windows(self.encoder, features, owners, **wanted)
         return BaseModelOutputWithPooling(
             last_hidden_state=outputs.last_hidden_state,
             pooler_output=average_windows(outputs.pooler_output, owners),
@@ -238,7 +240,11 @@ class ClapAfmTextModel(ClapAfmPreTrainedModel):
         }
         check_places(position_ids if "position_ids" in known else None, tokens.shape[1], self._places)
         outputs = self.encoder(
-            input_ids=input_ids, attention_mask=attention_mask, inputs_embeds=inputs_embeds, **known, **kwargs
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            inputs_embeds=inputs_embeds,
+            **known,
+            **with_config_defaults(dict(kwargs), self.config),
         )
         return BaseModelOutputWithPooling(
             last_hidden_state=outputs.last_hidden_state,
@@ -330,7 +336,8 @@ class ClapAfmModel(ClapAfmPreTrainedModel):
             [`BaseModelOutputWithPooling`] whose `pooler_output` is the embedding, `(batch, projection_dim)`.
         """
         features, owners = flatten_windows(input_features, input_features_mask)
-        outputs = encode_windows(self.audio_model, features, owners, **kwargs)
+        wanted = with_config_defaults(dict(kwargs), self.config)
+        outputs = encode_windows(self.audio_model, features, owners, **wanted)
         embeddings = average_windows(self.audio_projection(outputs.pooler_output), owners)
         outputs.pooler_output = F.normalize(embeddings, dim=-1) if normalize else embeddings
         return outputs
@@ -351,7 +358,8 @@ class ClapAfmModel(ClapAfmPreTrainedModel):
             [`BaseModelOutputWithPooling`] whose `pooler_output` is the embedding, `(batch, projection_dim)`,
             L2-normalised unless `normalize=False`.
         """
-        outputs = self.text_model(input_ids, attention_mask, position_ids, inputs_embeds, **kwargs)
+        wanted = with_config_defaults(dict(kwargs), self.config)
+        outputs = self.text_model(input_ids, attention_mask, position_ids, inputs_embeds, **wanted)
         embeddings = self.text_projection(outputs.pooler_output)
         outputs.pooler_output = F.normalize(embeddings, dim=-1) if normalize else embeddings
         return outputs

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 from torch.nn import functional as F
+from transformers import PreTrainedConfig
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
@@ -111,6 +112,13 @@ class SpecAugment(nn.Module):
         starts = (torch.rand(batch, count, 1, device=device) * (size - widths)).long()
         position = torch.arange(size, device=device)
         return ((position >= starts) & (position < starts + widths)).any(dim=1)
+
+
+def with_config_defaults(kwargs: dict[str, Any], *configs: PreTrainedConfig) -> dict[str, Any]:
+    """The arguments of a call, and what any of the configs wants to be returned where the call says nothing of it."""
+    names = ("output_hidden_states", "output_attentions")
+    wanted = {name: True for name in names if any(getattr(config, name) for config in configs)}
+    return {**wanted, **{name: value for name, value in kwargs.items() if value is not None or name not in wanted}}
 
 
 def cut_frames(

@@ -13,7 +13,7 @@ from transformers.utils import ModelOutput, TransformersKwargs, can_return_tuple
 
 from ..cnn14.modeling_afm_cnn14 import AfmCnn14Model
 from ..common.batch_norms_afm import StillBatchNorms
-from ..common.modeling_afm_common import AfmProjection, AfmProjectionLinear
+from ..common.modeling_afm_common import AfmProjection, AfmProjectionLinear, with_config_defaults
 from ..effects_cnn.modeling_afm_effects_cnn import AfmEffectsCnnModel
 from ..htsat.modeling_afm_htsat import AfmHtsatModel
 from ..speech_encoder.modeling_afm_speech_encoder import AfmSpeechEncoderModel
@@ -45,7 +45,7 @@ class AfmEarsModelOutput(ModelOutput):
     pooler_output: torch.Tensor | None = None
     framewise_output: torch.Tensor | None = None
     clipwise_output: torch.Tensor | None = None
-    hidden_states: tuple[torch.Tensor, ...] | None = None
+    hidden_states: tuple[torch.Tensor | None, ...] | None = None
 
 
 class AfmEarsClassifier(nn.Module):
@@ -89,11 +89,16 @@ class AfmEarsModel(StillBatchNorms, PreTrainedModel):
     supports_gradient_checkpointing = True
     _supports_sdpa = True
     _no_split_modules = ["AfmHtsatBlock", "AfmCnn14Block", "AfmYamnetBlock", "AfmEffectsCnnBlock"]
-    _keep_in_fp32_modules_strict = ["bn0"]
 
     def __init__(self, config: AfmEarsConfig) -> None:
         super().__init__(config)
-        self.ears = nn.ModuleList(SINGLE_ENCODERS[ear.model_type]._from_config(ear) for ear in config.configs())
+        attention = {"attn_implementation": config._attn_implementation}
+        self.ears = nn.ModuleList(
+            SINGLE_ENCODERS[ear.model_type]._from_config(ear, **attention) for ear in config.configs()
+        )
+        # transformers collects these names from the parts of a model, but not from lists of them.
+        kept: list[Any] = [ear._keep_in_fp32_modules_strict for ear in self.ears]
+        self._keep_in_fp32_modules_strict = set().union(*kept)
         self.mels, self.steps = config.mels, config.num_steps()
         self.register_buffer("mean", torch.zeros(config.hidden_size))
         self.register_buffer("std", torch.ones(config.hidden_size))
@@ -147,12 +152,16 @@ class AfmEarsModel(StillBatchNorms, PreTrainedModel):
                 f"(batch, 1, {frames}, {mels}), but was given {tuple(input_features.shape)}. Make them with the "
                 "`AfmEarsFeatureExtractor` that came with the model."
             )
+        wanted = with_config_defaults(dict(kwargs), self.config)
+        chosen = wanted.get("output_hidden_states")
+        if isinstance(chosen, list | tuple):  # places in the list of all ears' states
+            wanted["output_hidden_states"] = True
         pooled, steps = [], []
         hidden_states: tuple[torch.Tensor, ...] = ()
         for ear, length, features in zip(
             self.ears, self.config.frames, input_features.split(self.mels, dim=3), strict=True
         ):
-            outputs = ear(features[:, :, :length], **kwargs)
+            outputs = ear(features[:, :, :length], **wanted)
             pooled.append(outputs.pooler_output)
             own = outputs.last_hidden_state if isinstance(ear.config, STEPPING) else outputs.pooler_output[:, None]
             steps.append(own[:, torch.arange(self.steps, device=own.device) * own.shape[1] // self.steps])
@@ -164,11 +173,19 @@ class AfmEarsModel(StillBatchNorms, PreTrainedModel):
             pooler_output=clip,
             framewise_output=self.classifier(in_time) if has_head else None,
             clipwise_output=self.classifier(clip) if has_head else None,
-            hidden_states=hidden_states or None,
+            hidden_states=_only(hidden_states, chosen) or None,
         )
 
     def _standardized(self, embeddings: torch.Tensor) -> torch.Tensor:
         return (embeddings - self.mean.to(embeddings.dtype)) / self.std.to(embeddings.dtype)
+
+
+def _only(states: tuple[torch.Tensor, ...], chosen: Any) -> tuple[torch.Tensor | None, ...]:
+    """Hidden states, None in the place of those that a list of places (negative ones from the end) leaves out."""
+    if not isinstance(chosen, list | tuple):
+        return states
+    kept = {place % len(states) for place in chosen}
+    return tuple(state if place in kept else None for place, state in enumerate(states))
 
 
 OWN_ENCODERS: dict[str, type[PreTrainedModel]] = {**SINGLE_ENCODERS, AfmEarsConfig.model_type: AfmEarsModel}
