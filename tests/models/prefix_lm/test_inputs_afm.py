@@ -68,13 +68,35 @@ def test_words_alone_need_no_audio(row):
 
 
 @every_generating_row()
-def test_audio_beside_embeddings_is_refused(row):
+@torch.no_grad()
+def test_audio_beside_the_vectors_of_words_is_heard(row):
+    """The placeholders are known by their vector, in training as in `generate`, whatever the decoding."""
+    inputs = {**row.inputs}
+    expected = row.model(**inputs)
+    embeds = row.model.get_input_embeddings()(inputs.pop("input_ids"))
+    got = row.model(inputs_embeds=embeds, **inputs)
+    torch.testing.assert_close(got.logits, expected.logits, rtol=0, atol=0)
+    torch.testing.assert_close(got.loss, expected.loss, rtol=0, atol=0)
+    inputs = row.prompt_inputs()
+    for decoding in ({"do_sample": False}, {"num_beams": 3, "num_return_sequences": 2}):
+        made = row.model.generate(**inputs, max_new_tokens=4, **decoding)[:, inputs["input_ids"].shape[1] :]
+        embeds = row.model.get_input_embeddings()(inputs["input_ids"])
+        others = without(inputs, "input_ids")
+        assert torch.equal(row.model.generate(inputs_embeds=embeds, max_new_tokens=4, **others, **decoding), made)
+
+
+@every_generating_row()
+def test_vectors_of_words_need_audio_where_placeholders_stand_and_only_there(row):
     inputs = row.prompt_inputs()
     embeds = row.model.get_input_embeddings()(inputs["input_ids"])
     others = without(inputs, "input_ids")
     for call in (row.model, row.model.generate):
-        with pytest.raises(ValueError, match=r"beside `inputs_embeds`.*insert_prefix"):
-            call(inputs_embeds=embeds, **others)
+        with pytest.raises(ValueError, match=r"hold.* audio placeholders.*no `input_features`"):
+            call(inputs_embeds=embeds, attention_mask=inputs["attention_mask"])
+        with pytest.raises(
+            ValueError, match=r"`inputs_embeds` has \[0, 0, 0\] placeholders.*leave `input_features` out"
+        ):
+            call(inputs_embeds=torch.ones_like(embeds), **others)
     with pytest.raises(ValueError, match=r"either `input_ids` or `inputs_embeds`; there are both"):
         row.model(input_ids=inputs["input_ids"], inputs_embeds=embeds)
     with pytest.raises(ValueError, match="there are neither"):

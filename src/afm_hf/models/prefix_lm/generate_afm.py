@@ -49,7 +49,7 @@ class AfmGenerationMixin(GenerationMixin):
             are those that were given.
 
         Raises:
-            ValueError: if there are placeholders but no audio, audio beside `inputs_embeds`, or the prompt with as many
+            ValueError: if there are placeholders but no audio, or audio but no placeholders; or the prompt with as many
                 new tokens as are asked for is longer than the language model has places for.
         """
         labels = kwargs.pop("labels", None)

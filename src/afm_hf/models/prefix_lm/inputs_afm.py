@@ -18,40 +18,33 @@ def cached_tokens(past_key_values: Cache | None) -> int:
     return 0 if past_key_values is None else int(past_key_values.get_seq_length())
 
 
-def check_modalities(
-    input_ids: torch.Tensor | None, inputs_embeds: torch.Tensor | None, input_features: torch.Tensor | None
-) -> None:
+def check_text(input_ids: torch.Tensor | None, inputs_embeds: torch.Tensor | None) -> None:
     """
-    Tokens or their vectors, and audio only beside tokens.
+    Tokens or their vectors.
 
     Raises:
-        ValueError: if there are both or neither, or audio beside vectors, where no placeholder says its places.
+        ValueError: if there are both or neither.
     """
-    if inputs_embeds is not None and input_features is not None:
-        raise ValueError(
-            "`input_features` were given beside `inputs_embeds`, in which no placeholders say where the audio goes. "
-            "Give `input_ids` as the processor makes them; or put the audio into the vectors yourself, with "
-            "`model.model.insert_prefix(input_ids, words, model.get_prefix(input_features, ...))`, and leave "
-            "`input_features` out."
-        )
     if (input_ids is None) == (inputs_embeds is None):
         both = "both" if input_ids is not None else "neither"
         raise ValueError(f"Give either `input_ids` or `inputs_embeds`; there are {both}.")
 
 
-def check_heard(input_ids: torch.Tensor | None, placeholder: int | None) -> None:
+def check_heard(places: torch.Tensor, placeholder: int | None) -> None:
     """
-    For tokens that come without audio.
+    For text that comes without audio.
+
+    Args:
+        places (`torch.Tensor` of shape `(batch, tokens)`, bool): Where placeholders stand.
+        placeholder (`int`): Their id, for the message.
 
     Raises:
-        ValueError: if there are placeholders among them.
+        ValueError: if there are any.
     """
-    if input_ids is None or placeholder is None:
-        return
-    counts = (input_ids == placeholder).sum(dim=-1)
+    counts = places.sum(dim=-1)
     if bool(counts.any()):
         raise ValueError(
-            f"`input_ids` hold {counts.tolist()} audio placeholders (token {placeholder}), but there are no "
+            f"The text holds {counts.tolist()} audio placeholders (token {placeholder}), but there are no "
             "`input_features`: the model would answer without having heard anything. Pass all that the processor made, "
             "as in `model.generate(**inputs)`; only where a cache holds the audio already, it is not needed again."
         )
@@ -138,8 +131,8 @@ __all__ = [
     "IGNORED",
     "cached_tokens",
     "check_heard",
-    "check_modalities",
     "check_places",
+    "check_text",
     "positions_of",
     "prompt_tokens",
     "without_answers",

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
+from transformers import AutoModel, PreTrainedModel
 from transformers import initialization as init
 from transformers.cache_utils import Cache
 from transformers.modeling_outputs import BaseModelOutputWithPooling
@@ -20,12 +20,12 @@ from transformers.processing_utils import Unpack
 from transformers.utils import TransformersKwargs, can_return_tuple
 
 from ..common.batch_norms_afm import StillBatchNorms
-from ..common.modeling_afm_common import AfmProjectionLinear, AfmTransformerMapper
+from ..common.modeling_afm_common import AfmProjectionLinear, AfmTransformerMapper, with_config_defaults
 from ..common.repo_code_afm import OwnCode
 from ..encoders.modeling_afm_encoders import build_audio_encoder
 from .configuration_afm_prefix_lm import AfmPrefixLMConfig
 from .generate_afm import AfmGenerationMixin
-from .inputs_afm import cached_tokens, check_heard, check_modalities, check_places, positions_of
+from .inputs_afm import cached_tokens, check_heard, check_places, check_text, positions_of
 from .outputs_afm import AfmPrefixLMModelOutput, AfmPrefixLMOutput
 
 
@@ -143,17 +143,11 @@ class AfmPrefixLMModel(AfmPrefixLMPreTrainedModel):
             with a prompt all, as `get_prefix` gives them.
         """
         prompt = {name: kwargs.pop(name) for name in list(kwargs) if name.startswith("prompt_")}
-        wanted = self._with_config_defaults(kwargs, self.config.audio_config)
+        wanted = with_config_defaults(kwargs, self.config, self.config.audio_config)
         heard = self.hear(input_features, input_features_mask, **wanted)
         if any(value is not None for value in prompt.values()):
             heard.pooler_output = self.join_prompt(heard.pooler_output, **prompt)
         return heard
-
-    def _with_config_defaults(self, kwargs: dict[str, Any], part: PreTrainedConfig) -> dict[str, Any]:
-        """`kwargs`, and what the config, or that of a part, wants to be returned."""
-        names = ("output_hidden_states", "output_attentions")
-        wanted = {name: True for name in names if getattr(self.config, name) or getattr(part, name)}
-        return {**wanted, **{name: value for name, value in kwargs.items() if value is not None or name not in wanted}}
 
     def freeze_audio_tower(self) -> None:
         """No gradients for the encoder, and evaluation mode: no SpecAugment, no dropout, fixed batch norms."""
@@ -171,21 +165,43 @@ class AfmPrefixLMModel(AfmPrefixLMPreTrainedModel):
             self.audio_tower.eval()
         return self
 
-    def insert_prefix(self, input_ids: torch.Tensor, inputs_embeds: torch.Tensor, prefix: torch.Tensor) -> torch.Tensor:
+    def find_placeholders(self, input_ids: torch.Tensor | None, inputs_embeds: Any) -> torch.Tensor:
+        """Where placeholders stand, bool `(batch, tokens)`: in ids, or in vectors as the word table gives them."""
+        placeholder = self.config.audio_token_id or 0
+        if input_ids is not None:
+            return torch.eq(input_ids, placeholder)
+        vector = self.get_input_embeddings()(torch.tensor(placeholder, device=inputs_embeds.device))
+        return (inputs_embeds == vector.to(inputs_embeds.dtype)).all(dim=-1)
+
+    def insert_prefix(
+        self, input_ids: torch.Tensor | None, inputs_embeds: torch.Tensor, prefix: torch.Tensor
+    ) -> torch.Tensor:
         """
-        `inputs_embeds` `(batch, tokens, hidden_size)` with the prefix in the placeholders' places.
+        The words' vectors with the prefix in the placeholders' places.
+
+        Args:
+            input_ids (`torch.Tensor` of shape `(batch, tokens)`, *optional*):
+                Says where placeholders stand; if it is not there, their own vectors among the others do.
+            inputs_embeds (`torch.Tensor` of shape `(batch, tokens, hidden_size)`): From the word table.
+            prefix (`torch.Tensor` of shape `(batch, vectors, hidden_size)`): See `get_prefix`.
+
+        Returns:
+            `torch.Tensor` of the shape of `inputs_embeds`.
 
         Raises:
             ValueError: if the numbers of placeholders and prefix vectors differ.
         """
-        places = torch.eq(input_ids, self.config.audio_token_id or 0)  # (batch, tokens)
+        places = self.find_placeholders(input_ids, inputs_embeds)
         if not torch.compiler.is_compiling():
             counts = places.sum(dim=1)
-            if len(prefix) != len(input_ids) or bool((counts != prefix.shape[1]).any()):
+            if len(prefix) != len(places) or bool((counts != prefix.shape[1]).any()):
+                given, remedy = "`input_ids`", "Make the inputs with the model's processor, and do not truncate them."
+                if input_ids is None:
+                    given, remedy = "`inputs_embeds`", "If the audio is in them already, leave `input_features` out."
                 raise ValueError(
-                    f"The audio of {len(prefix)} examples gives {prefix.shape[1]} vectors each, but `input_ids` has "
-                    f"{counts.tolist()} placeholders (token {self.config.audio_token_id}) in {len(input_ids)} rows. "
-                    "Make the inputs with the model's processor, and do not truncate them."
+                    f"The audio of {len(prefix)} examples gives {prefix.shape[1]} vectors each, but {given} has "
+                    f"{counts.tolist()} placeholders (token {self.config.audio_token_id}) in {len(places)} rows. "
+                    f"{remedy}"
                 )
         places = places[:, :, None].expand_as(inputs_embeds)
         return inputs_embeds.masked_scatter(places, prefix.to(inputs_embeds.device, inputs_embeds.dtype))
@@ -209,16 +225,18 @@ class AfmPrefixLMModel(AfmPrefixLMPreTrainedModel):
         Args:
             input_ids (`torch.Tensor` of shape `(batch, tokens)`): Token ids with audio placeholders.
             input_features (`torch.Tensor`): Log-mels, as the model's feature extractor makes them.
-            attention_mask, past_key_values, inputs_embeds, use_cache: As in every decoder.
+            attention_mask, past_key_values, use_cache: As in every decoder.
+            inputs_embeds (`torch.Tensor` of shape `(batch, tokens, hidden_size)`, *optional*):
+                In place of `input_ids`, what the word table makes of them; the placeholders are known by their vector.
             position_ids (`torch.Tensor` of shape `(batch, tokens)`, *optional*):
                 By default the places among the real tokens of `attention_mask`, whichever side is filled up.
             prefix_inputs (`dict`, *optional*): Further arguments of `get_prefix`.
 
         Raises:
             ValueError: if there are placeholders without audio (unless a cache holds it), audio without placeholders,
-                audio beside `inputs_embeds`, or a row that is longer than the language model has places for.
+                or a row that is longer than the language model has places for.
         """
-        check_modalities(input_ids, inputs_embeds, input_features)
+        check_text(input_ids, inputs_embeds)
         if position_ids is None and self._reads_positions:
             width = (inputs_embeds if input_ids is None else input_ids).shape[1]  # type: ignore[union-attr]
             position_ids = positions_of(attention_mask, width)
@@ -227,7 +245,7 @@ class AfmPrefixLMModel(AfmPrefixLMPreTrainedModel):
         prefix = None
         if inputs_embeds is None:
             inputs_embeds = self.get_input_embeddings()(input_ids)
-        if input_features is not None and input_ids is not None:
+        if input_features is not None:
             prefix = self.get_prefix(input_features, **(prefix_inputs or {}))
             inputs_embeds = self.insert_prefix(input_ids, inputs_embeds, prefix)
         places = {} if position_ids is None else {"position_ids": position_ids}
@@ -238,7 +256,7 @@ class AfmPrefixLMModel(AfmPrefixLMPreTrainedModel):
             use_cache=use_cache,
             return_dict=True,
             **places,
-            **self._with_config_defaults(dict(kwargs), self.config.text_config),
+            **with_config_defaults(dict(kwargs), self.config, self.config.text_config),
         )
         return AfmPrefixLMModelOutput(
             last_hidden_state=outputs.last_hidden_state,
@@ -259,7 +277,7 @@ class AfmPrefixLMModel(AfmPrefixLMPreTrainedModel):
         """Before the work: is the audio there, and is there a place for each token?"""
         known = cached_tokens(past_key_values)
         if input_features is None and not known:
-            check_heard(input_ids, self.config.audio_token_id)
+            check_heard(self.find_placeholders(input_ids, inputs_embeds), self.config.audio_token_id)
         tokens = input_ids if inputs_embeds is None else inputs_embeds
         if tokens is not None:
             check_places(self.config.max_position_embeddings, known + tokens.shape[1], position_ids)
