@@ -105,8 +105,6 @@ class AfmFeatureExtractor(SequenceFeatureExtractor):
             a clip may unpack to before it is refused; 2**30, which are 4 GiB, if not given.
     """
 
-    model_input_names = ["input_features"]
-
     def __init__(
         self,
         feature_size: int = 64,
@@ -149,6 +147,11 @@ class AfmFeatureExtractor(SequenceFeatureExtractor):
         if window_hop_s is not None and not self.clip_samples(window_hop_s) > 0:
             raise ValueError(f"`window_hop_s` = {window_hop_s} s is less than a sample.")
         self._clip_length(max_length_s)
+
+    @property
+    def model_input_names(self) -> list[str]:
+        """What a call returns: of clips in windows, also what part of each is heard."""
+        return ["input_features", *(["input_features_mask"] if self.truncation in IN_WINDOWS else [])]
 
     def __call__(
         self,

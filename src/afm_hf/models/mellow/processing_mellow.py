@@ -57,25 +57,17 @@ class MellowProcessor(AfmPairProcessor):
         self,
         audio: Any = None,
         text: str | Sequence[str] | None = None,
-        text_target: str | Sequence[str] | None = None,
+        *,
         add_text: str | Sequence[str] | None = None,
-        sampling_rate: int | None = None,
         **kwargs: Any,
     ) -> BatchFeature:
         """See [`AfmPrefixLMProcessor`]; every example needs a prompt."""
-        if text_target is not None:
+        if kwargs.get("text_target") is not None:
             text = _each(text, lambda prompt: self._trained(prompt) + self.train_prompt_suffix)
-            text_target = _each(text_target, self._trained)
+            kwargs["text_target"] = _each(kwargs["text_target"], self._trained)
         elif self.prompt_suffix:
             text = _each(text, lambda prompt: prompt + self.prompt_suffix)
-        return super().__call__(
-            audio=audio,
-            text=text,
-            text_target=text_target,
-            add_text=add_text,
-            sampling_rate=sampling_rate,
-            **kwargs,
-        )
+        return super().__call__(audio=audio, text=text, add_text=add_text, **kwargs)
 
     def apply_chat_template(
         self,

@@ -68,9 +68,8 @@ class AfmPrefixLMProcessor(OwnCode, ProcessorMixin):
         self,
         audio: Any = None,
         text: str | Sequence[str] | None = None,
-        text_target: str | Sequence[str] | None = None,
+        *,
         add_text: str | Sequence[str] | None = None,
-        sampling_rate: int | None = None,
         **kwargs: Any,
     ) -> BatchFeature:
         r"""
@@ -79,11 +78,11 @@ class AfmPrefixLMProcessor(OwnCode, ProcessorMixin):
         Args:
             audio: One example or a list of examples. For models with two audios an example is a pair.
             text (`str` or `list[str]`, *optional*): Prompt of all examples, or one each.
-            text_target (`str` or `list[str]`, *optional*):
-                Answers, for training: they are appended, and `labels` are made, -100 on everything else.
             add_text (`str` or `list[str]`, *optional*): What all answers begin with, or each; no loss is taken on it.
-            sampling_rate (`int`, *optional*): Rate in Hz of bare arrays; see the feature extractor.
             kwargs (*optional*):
+                `text_target` (`str` or `list[str]`): Answers, for training: they are appended, and `labels` are made,
+                -100 on everything else.
+                `sampling_rate` (`int`): Rate in Hz of bare arrays; see the feature extractor.
                 `return_tensors`: `"pt"`, which is the default here, `"np"`, or `None` for lists of tokens.
                 `padding_side`: `"left"` for generation, `"right"` for training, if not said otherwise.
                 `padding`, `max_length`, `truncation`, `pad_to_multiple_of`, `return_attention_mask`: Of the rows of
@@ -107,8 +106,7 @@ class AfmPrefixLMProcessor(OwnCode, ProcessorMixin):
         for name in ("images", "videos"):  # transformers' pipelines name them to every processor
             if kwargs.pop(name, None) is not None:
                 raise ValueError(f"{type(self).__name__} takes audio and text, but `{name}` were given.")
-        if sampling_rate is not None:
-            kwargs["sampling_rate"] = sampling_rate
+        text_target = kwargs.pop("text_target", None)
         row_settings, audio_settings = merged_arguments(self, kwargs)
         inputs = self.audio_inputs(audio, **audio_settings)
         examples = len(inputs["input_features"])
@@ -243,7 +241,7 @@ class AfmPrefixLMProcessor(OwnCode, ProcessorMixin):
 
     @property
     def model_input_names(self) -> list[str]:
-        return ["input_ids", "attention_mask", "input_features", "input_features_mask"]
+        return ["input_ids", "attention_mask", *self.feature_extractor.model_input_names]
 
 
 class AfmPairProcessor(AfmPrefixLMProcessor):
