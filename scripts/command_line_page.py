@@ -35,6 +35,7 @@ TASKS = {
     "Quality": ("quality",),
     "Measure": ("evaluate", "suite", "compare", "report", "paper"),
     "Models": ("models", "convert", "export"),
+    "Data": ("make-data",),
     "Web page": ("demo",),
 }
 
@@ -55,7 +56,10 @@ class Parameter:
 
 def commands() -> dict[str, Callable[..., Any]]:
     """The functions of the commands by name; that of a group's command begins with the group's."""
-    found = {command.name or command.callback.__name__: command.callback for command in app.registered_commands}
+    found = {
+        (command.name or command.callback.__name__).replace("_", "-"): command.callback
+        for command in app.registered_commands
+    }
     for group in app.registered_groups:
         inner = group.typer_instance
         found |= {f"{inner.info.name} {command.name}": command.callback for command in inner.registered_commands}

@@ -19,6 +19,7 @@ from .evaluate import evaluate
 from .experiments.app import experiment
 from .experiments.generalization import generalization
 from .export import export
+from .making.make_data import make_data
 from .models import convert, models
 from .paper import paper
 from .quality import quality
@@ -65,6 +66,7 @@ for _command in (
     evaluate,
     export,
     generalization,
+    make_data,
     models,
     paper,
     quality,

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ..audio.audio_folders import AUDIO_SUFFIXES
 from .clotho import clotho_names
 from .engine import Example, build_table
 from .report import ReadReport
@@ -64,5 +65,7 @@ def _names(row: TableRow, split: str) -> list[str]:
     name = row.needed("Audio file")
     if row.needed("Dataset").lower().startswith("clotho"):
         return clotho_names(name, split)
+    if name.lower().endswith(AUDIO_SUFFIXES):  # not of the official files, whose names have no ending
+        return [name]
     folder = f"{split}/" if split else ""
     return [f"{folder}{name}.wav", f"{folder}{name.removeprefix('Y')}.wav"]

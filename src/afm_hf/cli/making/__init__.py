@@ -1,0 +1,1 @@
+"""Commands that make data: written by language models, or put together from official files."""
