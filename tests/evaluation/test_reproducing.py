@@ -14,6 +14,7 @@ from official_layouts import MAKE
 from shown_output import check_shown
 
 import afm_hf.evaluation.tasks_by_name as tasks_by_name
+from afm_hf.cli.experiments.app import COMMANDS as EXPERIMENTS
 from afm_hf.evaluation.datasets import BENCHMARKS
 
 PAGE = Path(__file__).parents[2] / "docs" / "reproducing.md"
@@ -47,7 +48,7 @@ def commands():
         lines = [line for line in block.splitlines() if line.startswith("afm-hf ") and " convert " not in line]
         for line in lines:
             words = shlex.split(line, comments=True)[1:]
-            if words[0] in ("evaluate", "generalization"):
+            if words[0] in ("evaluate", "generalization", "experiment"):
                 yield words, shown if len(lines) == 1 else ""
 
 
@@ -83,11 +84,12 @@ def test_the_commands_run_on_the_miniature(place, words, shown, monkeypatch):
         return task
 
     monkeypatch.setattr(tasks_by_name, "build_task", listening)
-    if words[0] == "generalization":
+    if words[0] != "evaluate":
         for word in words:
-            if "=" in word:
+            if "=" in word and word.partition("=")[0] in MAKE:
                 layout(place, *word.split("="))
-        check_shown(shown, run_command(*words).stdout)
+        more = ["--overwrite"] if words[0] == "experiment" else []
+        check_shown(shown, run_command(*words, *more).stdout)
         return
     options = dict(zip(words[1::2], words[2::2], strict=True))
     task_name, name = options["--task"], options["--dataset"]
@@ -109,6 +111,11 @@ def test_the_commands_run_on_the_miniature(place, words, shown, monkeypatch):
         assert f'asked "{task.prompts[0]}"' in printed
     else:
         assert any(ASKED[task_name] in text.lower() for text in listener.said), listener.said[:5]
+
+
+def test_the_page_has_every_experiment_that_runs_a_model():
+    named = {words[1] for words, _ in commands() if words[0] == "experiment"}
+    assert set(EXPERIMENTS) - named == {"rating-sheet", "rating-agreement"}  # these need people
 
 
 def test_the_page_has_every_benchmark_of_the_zero_shot_table():

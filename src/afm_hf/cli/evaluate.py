@@ -44,6 +44,14 @@ class TaskName(str, Enum):
     ADAPTATION = "adaptation"
 
 
+class Control(str, Enum):
+    """What stands in place of the clips; as `CONTROLS` of the runner."""
+
+    NOISE = "noise"
+    SILENCE = "silence"
+    SWAPPED = "swapped"
+
+
 class Scoring(str, Enum):
     """How closed tasks are scored; as `SCORINGS` of the task."""
 
@@ -96,9 +104,12 @@ def evaluate(
     learning_rate: Annotated[
         float | None, typer.Option(min=1e-9, help="For fine-tune: of all weights.", show_default="0.0001")
     ] = None,
+    control: Annotated[
+        Control | None, typer.Option(help="What the model hears in place of the clips: is listening needed?")
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only so many of the first rows.")] = None,
     draws: Annotated[int, typer.Option(min=0, help="Bootstrap draws for the intervals.")] = 1000,
-    seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of the bootstrap, and of a control.")] = 0,
     truncation: TruncationOption = None,
     batch_size: BatchOption = 8,
     device: DeviceOption = None,
@@ -113,10 +124,13 @@ def evaluate(
     Figures on a part of a benchmark (--limit, missing labels or clips, another split) are called partial, and no
     figures of papers stand beside them. Labels that the benchmark does not have are refused.
     Stopped at any moment, the same command goes on. Clips that cannot be used are listed and in no figure; the exit
-    code is then 1. With `torchrun --no-python --nproc_per_node 2 afm-hf evaluate ...` processes share the clips.
+    code is then 1. --control asks the same with Gaussian noise (as long and as loud), next to silence, or the clips of
+    other items in place of the clips: what is still right is not heard.
+    With `torchrun --no-python --nproc_per_node 2 afm-hf evaluate ...` processes share the clips.
     """
     with errors_for_users("Interrupted. The same command (without --overwrite) goes on from here."):
         from ..evaluation.benchmark import split_in_papers
+        from ..evaluation.controls import controlled_items
         from ..evaluation.runner import run
         from ..evaluation.tasks_by_name import items_for
         from ..models.common.writing_afm import check_folder
@@ -133,6 +147,9 @@ def evaluate(
         options |= {"clips": adapt_clips, "draws": adapt_draws}
         options |= {"captioner": captioner, "premise": "both"} if captioner else {}
         made = _task(task, items, benchmark, str(data_dir), model, template, device, options)
+        if control:
+            show = not is_quiet()
+            items = controlled_items(task.value, items, control.value, output, seed=seed, progress=show)
         result = run(
             made,
             items,
@@ -146,6 +163,7 @@ def evaluate(
             split=split_in_papers(benchmark, task.value, split),
             skipped=report.skipped,
             notes=benchmark.notes,
+            control=control.value if control else "",
         )
         if result is None:  # another process has it
             return

@@ -4,13 +4,14 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tqdm.auto import tqdm
 
+from .. import __version__
 from ..models.common.results_afm import AfmResult
 from ..models.common.writing_afm import AGAIN, JsonLines, check_folder, read_json_lines, write_text
 from .bootstrap import bootstrap_interval, count_of
@@ -20,10 +21,11 @@ from .task import Failure, Item, Record, Task
 
 CONTROLS = {  # what a model hears in place of the clips, which a question must not be answerable by
     "noise": "Gaussian noise, as long and as loud,",
-    "silence": "next to silence (noise of the last bit of 16)",
+    "silence": "next to silence (noise 78 dB below full scale)",
     "swapped": "another clip of the data set, of another truth,",
 }
 PREDICTIONS, SETTINGS, RESULT = "predictions", "settings.json", "result.json"
+MADE = "made.json"  # when and by which version; apart, so that a run that was stopped ends with the same result
 
 
 @dataclass(kw_only=True)
@@ -81,8 +83,8 @@ def run(
     Predicts what is not predicted yet, and scores everything.
 
     `folder` gets `settings.json`, one line per item in `predictions-{process}.jsonl`, written at once, and in the end
-    `result.json`. Stopped at any moment, the same call goes on. Started with `accelerate launch` or `torchrun`, the
-    processes share the items; the figures are the same.
+    `result.json` and `made.json` (when, by which version). Stopped at any moment, the same call goes on. Started with
+    `accelerate launch` or `torchrun`, the processes share the items; the figures are the same.
 
     Args:
         task ([`Task`]): The task, with its model.
@@ -132,8 +134,10 @@ def run(
 
 
 def write_result(result: EvaluationResult, folder: Path) -> None:
-    """Write `result.json`."""
+    """Write `result.json`, and beside it `made.json`: when, and by which version of this package."""
     write_text(folder / RESULT, result.to_json(indent=1) + "\n", "the result", AGAIN)
+    made = {"when": datetime.now(timezone.utc).isoformat(timespec="seconds"), "afm_hf": __version__}
+    write_text(folder / MADE, json.dumps(made) + "\n", "when the result was made", AGAIN)
 
 
 def score(

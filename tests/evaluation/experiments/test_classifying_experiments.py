@@ -14,7 +14,7 @@ from commands import run_command
 from official_layouts import MAKE
 
 from afm_hf.evaluation.datasets import BENCHMARKS
-from afm_hf.evaluation.experiments.domains import domain_of
+from afm_hf.evaluation.experiments.domains import domain_of, zero_shot_against_supervised
 from afm_hf.evaluation.experiments.measuring import Data
 from afm_hf.evaluation.experiments.prompts import prompt_sensitivity, stored_templates
 from afm_hf.evaluation.experiments.scaling import data_scaling, part_of
@@ -167,3 +167,17 @@ def test_every_benchmark_of_labels_has_a_domain():
     for name, benchmark in BENCHMARKS.items():
         if "zero-shot" in benchmark.tasks:
             assert domain_of(name)
+
+
+def test_fine_tuning_is_a_way_and_several_models_stand_side_by_side(labelled, clap, tmp_path):
+    other = tmp_path / "other"
+    other.symlink_to(clap)
+    how = {"epochs": 1, "draws": 20, "progress": False}
+    models, ways = [str(clap), str(other)], ["fine-tune", "zero-shot"]
+    found = zero_shot_against_supervised([Data("folder", str(labelled))], tmp_path / "out", models, ways, **how)
+    assert [(row["model"], row["way"]) for row in found.rows] == [
+        ("ear", "zero-shot"), ("ear", "fine-tune"), ("other", "zero-shot"), ("other", "fine-tune"),
+    ]  # fmt: skip
+    assert found.rows[1]["gap"] == pytest.approx(100 * (found.rows[1]["value"] - found.rows[0]["value"]))
+    assert found.rows[0]["value"] == found.rows[2]["value"]
+    assert any("folds of our own" in words for words in found.notes)

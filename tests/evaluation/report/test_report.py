@@ -176,3 +176,40 @@ def test_the_command_reports_runs(tmp_path):
     assert "1 result in" in said.output
     assert "<h1>Mine</h1>" in (tmp_path / "out" / "report.html").read_text()
     assert "no result.json" in run_command("report", tmp_path / "out", "--output", tmp_path / "x", code=2).output
+
+
+def dated(when, value, **changes):
+    about = {"metrics": {"accuracy": value}, "details": {"made": {"when": when, "afm_hf": "0.9"}}}
+    return result(**{**about, "intervals": {}, **changes})
+
+
+def test_runs_of_one_kind_stand_in_the_order_in_which_they_were_made(tmp_path):
+    later, first = dated("2026-03-01T10:00:00+00:00", 0.625), dated("2026-02-01T10:00:00+00:00", 0.5)
+    text = (write_report([later, first], tmp_path).parent / "report.md").read_text()
+    part = text.partition("## Over time")[2].partition("\n## ")[0]
+    assert part.index("2026-02-01") < part.index("2026-03-01") and "+0.125" in part
+    assert "report/over-time-1.svg" in part
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"dataset": "urbansound8k"},
+        {"split": "development"},
+        {"partial": ["the first 10 of 2000 rows"]},
+        {"settings": {"model": "clap-small", "control": "noise"}},
+        {"metrics": {"mAP": 0.625}},
+    ],
+)
+def test_runs_of_another_kind_are_not_compared(changes, tmp_path):
+    one, other = dated("2026-02-01T10:00:00+00:00", 0.5), dated("2026-03-01T10:00:00+00:00", 0.625, **changes)
+    assert "Over time" not in write_report([one, other], tmp_path).read_text()
+
+
+def test_runs_say_when_they_were_made_and_results_are_the_same_nevertheless(tmp_path):
+    from afm_hf.evaluation.runner import write_result
+
+    write_result(result(), tmp_path)
+    (found,) = read_results([tmp_path])
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", found.details["made"]["when"])
+    assert json.loads((tmp_path / "result.json").read_text()) == result().to_dict()

@@ -120,7 +120,7 @@ def _cell(row: Mapping[str, Any], name: str) -> str:
         low, high = row.get(f"{name}_low"), row.get(f"{name}_high")
         spread = "" if low is None or high is None else f" [{low:+.2f}, {high:+.2f}]"
         return f"{value:+.2f}{spread}"
-    return f"{value:.4g}"
+    return f"{value:.4f}" if abs(value) <= 1 else f"{value:.4g}"
 
 
 def running(draws: int, seed: int, overwrite: bool, **options: Any) -> dict[str, Any]:

@@ -142,7 +142,7 @@ def _zero_shot(whole: Measured, prepared: Prepared, draws: int, seed: int) -> Ro
     task = EmbeddedZeroShotTask(pipe, prepared.labels, benchmark.templates_for(pipe.model), **kind)
     found = rescored(whole, task, records=whole.judged, draws=draws, seed=seed)
     metric = common_metric([found.result, whole.result])
-    return row_of(found.result, metric, way="zero-shot", part="none", fraction=0.0, learned_from=0.0, repeats=1)
+    return row_of(found.result, metric, way="zero-shot", part="none", fraction=0.0, learned_from=0, repeats=1)
 
 
 def _metric(rows: Sequence[Row], found: dict[float, list[Measured]]) -> str:
@@ -202,8 +202,8 @@ def picture(result: ExperimentResult) -> "Figure":
             lines.setdefault(row["way"], []).append((row["learned_from"], point))
     first = result.rows[-1]
     title = f"Classifiers on parts of the training set: {first['model']} on {first['dataset']}"
-    names = {"x_name": "clips learned from", "y_name": f"{first['metric']} (per cent), 95 % interval over clips"}
-    return curves(lines, title, levels=levels, log=True, **names)
+    y_name = f"{first['metric']} (per cent), 95 % interval over clips"
+    return curves(lines, title, levels=levels, log=True, x_name="clips learned from", y_name=y_name)
 
 
 __all__ = ["FRACTIONS", "WAYS", "data_scaling", "part_of", "picture"]

@@ -1,6 +1,7 @@
 """Figures of matplotlib: imported when one is drawn, and made outside of pyplot."""
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -85,7 +86,7 @@ def grouped_bars(
     turned: dict[str, Any] = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if len(groups) > 4 else {}
     axis.set_xticks(range(len(groups)), [plain(name) for _, name, _ in groups], **turned)
     _headings(axis, [heading for heading, _, _ in groups])
-    axis.set_title(plain(title, 110), pad=22)
+    axis.set_title(_wrapped(title, figure), pad=22)
     axis.set(ylabel=y_name, xlim=(-0.6, len(groups) - 0.4))
     _finish(axis, "y")
     figure.legend(loc="outside lower center", ncols=min(4, len(names)), frameon=False)
@@ -132,7 +133,7 @@ def curves(
         at = sorted({x for points in lines.values() for x, _ in points})
         axis.set_xticks(at, [f"{x:g}" for x in at])
         axis.minorticks_off()
-    axis.set(title=plain(title, 90), xlabel=x_name, ylabel=y_name)
+    axis.set(title=_wrapped(title, figure), xlabel=x_name, ylabel=y_name)
     _finish(axis, "both")
     axis.legend(frameon=False)
     return figure
@@ -173,7 +174,7 @@ def dots(
     if line is not None:
         axis.axvline(line, color=GREY, linestyle="--", linewidth=1)
     axis.set_yticks(range(len(rows)), [plain(name) for _, name, _ in rows])
-    axis.set(title=plain(title, 90), xlabel=x_name, ylim=(len(rows) - 0.5, -0.5))
+    axis.set(title=_wrapped(title, figure), xlabel=x_name, ylim=(len(rows) - 0.5, -0.5))
     _finish(axis, "x")
     if len(kinds) > 1:
         figure.legend(loc="outside lower center", ncols=min(4, len(kinds)), frameon=False)
@@ -185,6 +186,11 @@ def per_cent(value: float, interval: Sequence[float] | None = None) -> Point:
     if not interval or not all(map(math.isfinite, interval)):
         return Point(100 * value)
     return Point(100 * value, 100 * interval[0], 100 * interval[1])
+
+
+def _wrapped(title: str, figure: "Figure") -> str:
+    """A title in lines that fit into the picture."""
+    return textwrap.fill(plain(title, 200), max(30, round(8.5 * figure.get_figwidth())))
 
 
 def _headings(axis: Any, headings: Sequence[str]) -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from ...models.common.writing_afm import check_folder, write_text
 from ..paper.reported import reported
-from ..runner import RESULT, EvaluationResult
+from ..runner import MADE, RESULT, EvaluationResult
 from .blocks import Block, Code, Fold, Heading, Plot, Table, Text, as_html, as_markdown
+from .over_time import over_time
 from .plots import Bar, bars
 from .sections import (
     as_list,
@@ -64,7 +65,8 @@ def write_report(
 
     Of a result's details these are shown: `labels` and `confusion`, `per_class`, `by_group`, `examples`, `left_out`,
     and, where there are, `main_metric`; `baselines`, figures by the name of the baseline (`"trivial"`) and metric;
-    `curves`, each with `title`, `x`, `y` and `lines` (points by name); `note` and `command`.
+    `curves`, each with `title`, `x`, `y` and `lines` (points by name); `note` and `command`. Runs of one task on the
+    same data that say when they were made (`made`, of [`read_results`]) stand one after another under "Over time".
 
     Args:
         results: Of [`run`] or [`read_results`].
@@ -122,7 +124,18 @@ def _read(file: Path) -> EvaluationResult:
         raise ValueError(f"{file} holds no metrics, or one that is no number.")
     if not all(len(as_list(ends)) == 2 and all(map(is_number, ends)) for ends in result.intervals.values()):
         raise ValueError(f"{file} has an interval that is not of two numbers.")
+    if made := _made(file.parent / MADE):
+        result.details = {**result.details, "made": made}
     return result
+
+
+def _made(file: Path) -> dict[str, str]:
+    """When a result was made, and by which version; runs of earlier releases do not say."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {str(name): str(value) for name, value in found.items()} if isinstance(found, dict) else {}
 
 
 def _blocks(results: Sequence[EvaluationResult], title: str, introduction: str) -> list[Block]:
@@ -133,6 +146,7 @@ def _blocks(results: Sequence[EvaluationResult], title: str, introduction: str) 
     said += f"; {many(failures, 'item')} left out." if failures else "; nothing was left out."
     blocks: list[Block] = [Heading(title, 1), *([Text(introduction)] if introduction else []), Text(said)]
     blocks += [Heading("Overview"), _overview(results), *_overview_plot(results), *_paper_plot(results)]
+    blocks += over_time(results, main_metric)
     for number, result in enumerate(results, 1):
         blocks += section(result, number)
     blocks += [Heading("How to repeat this"), *_repeat(results)]

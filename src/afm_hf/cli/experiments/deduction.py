@@ -1,0 +1,134 @@
+"""`afm-hf experiment stop-words` and `cannot-tell`: two findings of Audio Entailment."""
+
+from typing import Annotated
+
+import typer
+
+from ..common import (
+    BatchOption,
+    DeviceOption,
+    FormatOption,
+    OutputFormat,
+    TruncationOption,
+    WorkersOption,
+    errors_for_users,
+)
+from .common import (
+    GOES_ON,
+    DatasetOption,
+    DrawsOption,
+    LimitOption,
+    OutputOption,
+    OverwriteOption,
+    SeedOption,
+    SplitOption,
+    data_of,
+    running,
+    show,
+)
+
+JudgeOption = Annotated[
+    str | None,
+    typer.Option("--model", help="A CLAP with thresholds, Pengi or Mellow.", show_default="clap-small"),
+]
+STOP_WORD_COLUMNS = {
+    "wording": "wording",
+    "texts_changed": "questions changed",
+    "deductions_changed": "deductions changed",
+    "value": "accuracy",
+    "change": "points more",
+}
+CANNOT_TELL_COLUMNS = {
+    "way": "asked",
+    "said of entailment": "said of entailment",
+    "said of neutral": "of neutral",
+    "said of contradiction": "of contradiction",
+    "recall": "recall",
+    "precision": "precision",
+    "value": "F1",
+    "accuracy": "accuracy",
+}
+
+
+def stop_words(
+    dataset: DatasetOption,
+    output: OutputOption,
+    model: JudgeOption = None,
+    change: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="OLD=NEW, as it=the, several with commas, OLD= drops a word; repeat it.",
+            show_default="it, the, a, no articles, is and are",
+        ),
+    ] = None,
+    split: SplitOption = None,
+    limit: LimitOption = None,
+    bootstrap: DrawsOption = 1000,
+    seed: SeedOption = 0,
+    truncation: TruncationOption = None,
+    batch_size: BatchOption = 8,
+    device: DeviceOption = None,
+    num_workers: WorkersOption = 0,
+    overwrite: OverwriteOption = False,
+    output_format: FormatOption = OutputFormat.TABLE,
+) -> None:
+    """Change stop words of hypothesis and prompt, and see how many deductions change.
+
+    Each change is one run of entailment with the same clips. Printed are the share of questions that hold the word, the
+    share of these whose deduction changes, and the accuracy with its paired difference.
+    """
+    with errors_for_users(GOES_ON):
+        from ...evaluation.experiments.deduction import parse_changes, stop_word_robustness
+
+        how = running(
+            bootstrap,
+            seed,
+            overwrite,
+            batch_size=batch_size,
+            num_workers=num_workers,
+            truncation=truncation and truncation.value,
+        )
+        (data,) = data_of([dataset], split, limit)
+        changes = parse_changes(change) if change else None
+        found = stop_word_robustness(data, output, model, changes, device=device, **how)
+        show(found, output_format, STOP_WORD_COLUMNS, output)
+
+
+def cannot_tell(
+    dataset: DatasetOption,
+    output: OutputOption,
+    model: JudgeOption = None,
+    prompt: Annotated[
+        list[str] | None,
+        typer.Option(help="For Pengi and Mellow: a further question with {hypothesis}, {options}; repeat it."),
+    ] = None,
+    split: SplitOption = None,
+    limit: LimitOption = None,
+    bootstrap: DrawsOption = 1000,
+    seed: SeedOption = 0,
+    truncation: TruncationOption = None,
+    batch_size: BatchOption = 8,
+    device: DeviceOption = None,
+    num_workers: WorkersOption = 0,
+    overwrite: OverwriteOption = False,
+    output_format: FormatOption = OutputFormat.TABLE,
+) -> None:
+    """Look at "cannot tell" in entailment: how often it is said of which relation, and whether that is heard.
+
+    Beside the model's own question stand others (--prompt), the same with other clips, and of a CLAP narrower and wider
+    bands between its thresholds.
+    """
+    with errors_for_users(GOES_ON):
+        from ...evaluation.experiments.deduction import cannot_tell as look_at
+
+        how = running(
+            bootstrap,
+            seed,
+            overwrite,
+            batch_size=batch_size,
+            num_workers=num_workers,
+            truncation=truncation and truncation.value,
+        )
+        (data,) = data_of([dataset], split, limit)
+        found = look_at(data, output, model, prompt or (), device=device, **how)
+        show(found, output_format, CANNOT_TELL_COLUMNS, output)
