@@ -7,7 +7,7 @@ import threading
 import pytest
 import torch
 from conformity_models import BATCH, GENERATING, every_generating_row, make_row
-from transformers import AutoModelForCausalLM, AutoModelForMultimodalLM, TextIteratorStreamer
+from transformers import AutoModelForCausalLM, AutoModelForMultimodalLM, CompileConfig, TextIteratorStreamer
 from transformers.pytorch_utils import Conv1D
 
 from afm_hf import average_log_prob_beam_search
@@ -283,6 +283,18 @@ def test_adapters_train_alone_generate_and_survive_a_file(row, part, tmp_path):
         expected = model(**row.inputs).logits
         torch.testing.assert_close(again(**row.inputs).logits, expected, atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(again.merge_and_unload()(**row.inputs).logits, expected, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("row", GENERATING, indirect=True)
+def test_a_step_from_a_static_cache_is_one_graph(row):
+    """What `generate` compiles by itself on an accelerator; here it is asked to."""
+    inputs, static = row.prompt_inputs(), {"do_sample": False, "cache_implementation": "static"}
+    expected = new_tokens(row, inputs, **static)
+    how = CompileConfig(backend="aot_eager", fullgraph=True, dynamic=False, mode=None)
+    how._compile_all_devices = True
+    assert row.model._can_compile_fullgraph
+    assert torch.equal(new_tokens(row, inputs, compile_config=how, **static), expected)
 
 
 @pytest.mark.slow

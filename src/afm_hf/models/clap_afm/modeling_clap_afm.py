@@ -125,6 +125,7 @@ class ClapAfmPreTrainedModel(OwnCode, StillBatchNorms, PreTrainedModel):
     _supports_flash_attn = False
     _supports_flex_attn = False
     _supports_attention_backend = True
+    _can_compile_fullgraph = True
     _no_split_modules = ["AfmHtsatBlock", "AfmCnn14Block"]
     accepts_loss_kwargs = False
     model_tags = ["audio", "clap", "zero-shot-audio-classification", "afm-hf"]

@@ -88,6 +88,7 @@ class AfmEarsModel(StillBatchNorms, PreTrainedModel):
     input_modalities = ("audio",)
     supports_gradient_checkpointing = True
     _supports_sdpa = True
+    _can_compile_fullgraph = True
     _no_split_modules = ["AfmHtsatBlock", "AfmCnn14Block", "AfmYamnetBlock", "AfmEffectsCnnBlock"]
 
     def __init__(self, config: AfmEarsConfig) -> None:

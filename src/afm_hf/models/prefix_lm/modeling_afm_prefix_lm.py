@@ -39,6 +39,7 @@ class AfmPrefixLMPreTrainedModel(OwnCode, StillBatchNorms, PreTrainedModel):
     _supports_flash_attn = False
     _supports_flex_attn = False
     _supports_attention_backend = True
+    _can_compile_fullgraph = True
     _no_split_modules = ["AfmHtsatBlock", "AfmCnn14Block", "AfmMapperLayer"]
     _skip_keys_device_placement = ["past_key_values"]
 
