@@ -3,7 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 OFFLINE := HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
 WORKERS ?= auto
-TESTERS := pytest pytest-xdist pytest-socket hypothesis
+# The last two are what transformers' common tests need.
+TESTERS := pytest pytest-xdist pytest-socket hypothesis parameterized pillow
 
 .PHONY: help env demo test test-parity test-slow lint format docs bench release-check test-min test-newest clean
 
@@ -16,7 +17,8 @@ env:  ## the environment in .venv
 demo: env  ## classify the bundled clips with the bundled model, offline
 	$(OFFLINE) $(BIN)/python examples/demo.py --output demo_output
 
-test: env  ## the tests (a few minutes)
+test: env  ## the tests (a few minutes), among them those that transformers asks of all models
+	@$(BIN)/python scripts/fetch_common_tests.py
 	$(OFFLINE) $(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not gpu"
 
 test-parity: env  ## full-size parity with the official code
@@ -41,11 +43,13 @@ docs: env  ## the documentation site, in site/
 test-min:  ## the fast tests with the lowest versions that are promised, in an environment of their own
 	$(PYTHON) -m venv .venv-min
 	.venv-min/bin/python -m pip install --quiet --constraint constraints-min.txt --editable ".[eval,retrieval]" $(TESTERS)
+	.venv-min/bin/python scripts/fetch_common_tests.py
 	$(OFFLINE) .venv-min/bin/python -m pytest -n $(WORKERS) -m "not slow and not gpu"
 
 test-newest:  ## the fast tests with the newest versions there are, in an environment of their own
 	$(PYTHON) -m venv .venv-newest
 	.venv-newest/bin/python -m pip install --quiet --upgrade --editable ".[eval,retrieval]" $(TESTERS)
+	.venv-newest/bin/python scripts/fetch_common_tests.py
 	$(OFFLINE) .venv-newest/bin/python -m pytest -n $(WORKERS) -m "not slow and not gpu"
 
 release-check: env  ## wheel, sdist, an installation without the repository, the cost of the import

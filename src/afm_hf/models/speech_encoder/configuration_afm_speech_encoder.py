@@ -55,5 +55,10 @@ class AfmSpeechEncoderConfig(AfmConfig):
         """Width of the encoder."""
         return int(self.encoder_config.hidden_size)
 
+    @property
+    def num_hidden_layers(self) -> int:
+        """Layers of the encoder."""
+        return int(self.encoder_config.num_hidden_layers)
+
 
 __all__ = ["AfmSpeechEncoderConfig"]
