@@ -11,6 +11,9 @@ from conformity_models import BATCH, EARS, ROWS, every_row, make_row
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoProcessor
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+QUANTIZED = {torch.ao.nn.quantized.dynamic.Linear}
+CONVOLUTIONS = ("yamnet", "effects_cnn", "ears")  # no linear layer in them
+
 
 @pytest.fixture
 def row(request):
@@ -243,6 +246,19 @@ def test_models_copy_and_pickle(row):
     same(copy.deepcopy(row.model)(**row.inputs), expected, rtol=0, atol=0)
     if row.name != "speech":  # Wav2Vec2's weight norm cannot be pickled
         same(pickle.loads(pickle.dumps(row.model))(**row.inputs), expected, rtol=0, atol=0)
+
+
+@every_row()
+@torch.no_grad()
+def test_linear_layers_in_int8_give_nearly_the_same(row):
+    """torch's dynamic quantisation; see `test_quantization.py` for that of other libraries."""
+    small = torch.ao.quantization.quantize_dynamic(row.model, {torch.nn.Linear}, dtype=torch.qint8)
+    assert {type(module) for module in small.modules()} & QUANTIZED or row.name in CONVOLUTIONS
+    expected, got = tensors(row.model(**row.inputs)), tensors(small(**row.inputs))
+    for name, value in expected.items():
+        if value.is_floating_point() and value.ndim > 1:
+            value, other = value.clamp(min=-1e4).double(), got[name].clamp(min=-1e4).double()
+            assert torch.cosine_similarity(value.flatten(), other.flatten(), dim=0) > 0.98, name
 
 
 @every_row()

@@ -138,7 +138,7 @@ class AfmCnn14Model(AfmCnn14PreTrainedModel):
         spectra = self.bn0(input_features)
         if self.config.apply_spec_augment:
             spectra = self.spec_augment(spectra)
-        hidden_states = spectra.to(self.fc1.weight.dtype)
+        hidden_states = spectra.to(self.blocks.get_submodule("0.conv1").weight.dtype)
         for block in self.blocks:
             hidden_states = block(hidden_states, **kwargs)
         steps = hidden_states.mean(dim=3).transpose(1, 2)  # (batch, 2048, frames / 32, 2) -> (batch, frames / 32, 2048)

@@ -60,7 +60,8 @@ class AfmEarsClassifier(nn.Module):
     def __init__(self, hidden_size: int, dim: int, num_classes: int) -> None:
         super().__init__()
         self.projection = AfmProjection(hidden_size, dim, dropout=0.0)
-        self.classes = nn.Linear(dim, num_classes, bias=False)
+        # A table, and no linear layer: what quantises those must leave vectors alone whose angles count.
+        self.classes = nn.Embedding(num_classes, dim)
         self.logit_scale = nn.Parameter(torch.tensor(3.0))
 
     def forward(self, embeddings: torch.Tensor) -> torch.Tensor:
