@@ -13,7 +13,7 @@ from afm_hf import bundled_audio
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "experiments.md"
-BLOCK = re.compile(r"^```sh\n(afm-hf .*?)^```\n\n```text\n(.*?)^```", re.M | re.S)
+BLOCK = re.compile(r"^```sh\n(afm-hf [^\n]*)\n```\n\n```text\n(.*?)^```", re.M | re.S)  # a command, and what it prints
 PYTHON = re.compile(r"^```python\n(.*?)^```", re.M | re.S)  # makes the folders that commands speak of
 SHOWN = BLOCK.findall(PAGE.read_text())
 

@@ -17,6 +17,7 @@ from tiny_models import byte_tokenizer
 
 from afm_hf.evaluation.experiments import nearest_text as module
 from afm_hf.evaluation.experiments.nearest_text import NearestTextTask, choices_of, question_of
+from afm_hf.evaluation.report.writing import read_results
 from afm_hf.evaluation.task import Failure, Item
 
 TEXTS = {"rain": 0, "a dog": 1, "a horn": 2, "is it rain?": 3, "is it a dog?": 4}
@@ -136,6 +137,8 @@ def test_the_command_compares_a_model_with_the_baseline_on_the_same_clips(captio
         kept = "nearest-text" if system == "nearest text" else "model"
         result = json.loads((tmp_path / "a" / "runs" / kept / "result.json").read_text())
         assert float(by["rouge_l", system]["value"]) == pytest.approx(result["metrics"]["rouge_l"])
+    found = {result.settings["model"].rpartition("/")[2] for result in read_results([tmp_path / "a"])}
+    assert found == {"speaker", "nearest text by ear"}  # a report has both systems, and no embeddings
     change = 100 * (float(by["rouge_l", "model"]["value"]) - float(by["rouge_l", "nearest text"]["value"]))
     assert float(by["rouge_l", "model"]["change"]) == pytest.approx(change)
     # the same from a run of `evaluate` that is there

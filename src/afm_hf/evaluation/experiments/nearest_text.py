@@ -26,6 +26,7 @@ from ..controls import clips_of
 from ..datasets import BENCHMARKS, load_items
 from ..digests import items_digest
 from ..report.figures import Point, grouped_bars, per_cent
+from ..runner import RESULT
 from ..task import Failure, Item, Record, Task
 from ..tasks.answers import CaptionTask, DifferenceTask, QuestionTask
 from ..tasks.questions import ClothoAqaTask, MmauTask, MultipleChoiceTask
@@ -380,6 +381,7 @@ def _embedded(
     paths = dict.fromkeys(str(clip) for item in items for clip in clips_of(item))
     clips = [Item(path, path) for path in paths]
     found = measure(EmbeddingTask(pipe, **reading), prepared, folder, items=clips, draws=0, **how)
+    (folder / RESULT).unlink(missing_ok=True)  # no figure: nothing for a report
     return {r.item.id: np.array(r.prediction["embedding"], dtype=np.float32) for r in found.records}
 
 
