@@ -1,56 +1,72 @@
 """What the training recipes share: arguments, data through the readers of `afm_hf.data`, a run with a held-out loss.
 
 `--dataset` names the layout of `--data`. `folder` (metadata.csv or .jsonl), `label_folders`, `table`, `wavtext5k`,
-`reasonaqa`, `differences` (ADIFF's CSVs on Clotho and AudioCaps), `crema_d` and `ravdess` are one folder or file, of
-which `--held_out` is kept for evaluation, or all of `--eval_data` is. `clotho`, `audiocaps`, `esc50`, `urbansound8k`
-and `fsd50k` have official parts: `--split` is trained on, `--eval_split` held out.
+`reasonaqa`, `differences` (ADIFF's CSVs on Clotho and AudioCaps), `macs`, ... are one folder or file, of which
+`--held_out` is kept for evaluation, or all of `--eval_data` is. `clotho`, `audiocaps`, `esc50`, `urbansound8k`,
+`fsd50k`, ... have official parts: `--split` is trained on, `--eval_split` held out. `shards` (of `afm-hf make-shards`)
+stream from their folder. Several data sets are mixed: `--dataset clotho=0.5 audiocaps=0.3 --data clotho audiocaps`, a
+path for each name; what else is given (`--audio_dir`, `--split`, ...) is given for each, too, `-` for none.
 """
 
+import math
 import random
 import sys
 from collections import defaultdict
 from dataclasses import dataclass, field
-from functools import partial
+from pathlib import Path
 from typing import Any
 
 from transformers import HfArgumentParser
 
-from afm_hf import data as readers
+from afm_hf.data.mixtures import LAYOUTS, layout_of, mix, mix_streams, parse_weights, read_layout, read_shards
+from afm_hf.data.mixtures.shards import read_manifest
 from afm_hf.models.common.writing_afm import AGAIN, WriteError, check_folder, explained
 from afm_hf.training.checkpoints import CompleteCheckpoints, train_or_resume
 
-ONE_PATH = {
-    "folder": readers.read_audio_folder,
-    "label_folders": readers.read_label_folders,
-    "table": readers.read_table,
-    "wavtext5k": readers.read_wavtext5k,
-    "reasonaqa": readers.read_reasonaqa,
-    "differences": readers.read_differences,
-    "crema_d": partial(readers.read_named_clips, "crema-d"),
-    "ravdess": partial(readers.read_named_clips, "ravdess"),
-}
-PARTS: dict[str, tuple[Any, str, str]] = {  # reader, what is trained on, what is held out
-    "clotho": (readers.read_clotho, "development", "validation"),
-    "audiocaps": (readers.read_audiocaps, "train", "val"),
-    "fsd50k": (readers.read_fsd50k, "train", "val"),
-    "esc50": (readers.read_esc50, "1,2,3,4", "5"),
-    "urbansound8k": (readers.read_urbansound8k, "1,2,3,4,5,6,7,8,9", "10"),
-}
-CLIPS_WITH_TABLE = ("folder", "label_folders", "crema_d", "ravdess", "fsd50k", "esc50", "urbansound8k")
+BUFFER = 1000  # rows of a stream among which the next one is drawn
 
 
 @dataclass
 class DataArguments:
     """What is read."""
 
-    data: str = field(metadata={"help": "folder or file of the data set"})
-    dataset: str = field(default="folder", metadata={"help": f"its layout: {', '.join([*ONE_PATH, *PARTS])}"})
-    eval_data: str | None = field(default=None, metadata={"help": "another folder or file, for evaluation"})
-    split: str | None = field(default=None, metadata={"help": "official part, or folds as 1,2,3, for training"})
-    eval_split: str | None = field(default=None, metadata={"help": "official part, or folds, for evaluation"})
-    audio_dir: str | None = field(default=None, metadata={"help": "folder of the clips, if not that of the table"})
+    data: list[str] = field(metadata={"help": "folder or file of the data set; of each, if there are several"})
+    dataset: list[str] = field(
+        default_factory=lambda: ["folder"],
+        metadata={"help": f"its layout: {', '.join([*LAYOUTS, 'shards'])}; of several, each with a weight: clotho=0.5"},
+    )
+    eval_data: list[str] | None = field(default=None, metadata={"help": "another folder or file, for evaluation"})
+    split: list[str] | None = field(default=None, metadata={"help": "official part, or folds as 1,2,3, for training"})
+    eval_split: list[str] | None = field(default=None, metadata={"help": "official part, or folds, for evaluation"})
+    audio_dir: list[str] | None = field(
+        default=None, metadata={"help": "folder of the clips, if not that of the table"}
+    )
     check: str = field(default="header", metadata={"help": "how far clips are looked at: exists, header or decode"})
     held_out: float = field(default=0.25, metadata={"help": "share of the clips for evaluation, if nothing else is"})
+    stopping: str = field(
+        default="all_exhausted",
+        metadata={"help": "a mixture ends when all data sets were used up (all_exhausted), or one (first_exhausted)"},
+    )
+    mixing_seed: int | None = field(default=None, metadata={"help": "of the mixture's draws; by default --seed"})
+
+    def __post_init__(self) -> None:
+        """A settings file may have one text in place of a list."""
+        for name in ("data", "dataset", "eval_data", "split", "eval_split", "audio_dir"):
+            value = getattr(self, name)
+            setattr(self, name, [value] if isinstance(value, str) else value)
+
+
+@dataclass
+class Source:
+    """One data set of several, with `-` and None in place of what was not given."""
+
+    layout: str
+    weight: float | None
+    data: str
+    eval_data: str | None
+    split: str | None
+    eval_split: str | None
+    audio_dir: str | None
 
 
 class Rows:
@@ -66,38 +82,130 @@ class Rows:
         return self.change(self.data[index])
 
 
+def changed(data: Any, change: Any) -> Any:
+    """Rows changed when they are asked for, of a data set or a stream."""
+    return Rows(data, change) if hasattr(data, "__len__") else data.map(change)
+
+
 def read_parts(settings: DataArguments, seed: int) -> tuple[Any, Any]:
     """Data sets for training and for evaluation, without common clips; prints what was left out of them."""
-    if settings.dataset in PARTS:
-        if settings.eval_data is not None:
-            raise ValueError(f"`--dataset {settings.dataset}` has official parts: choose with `--eval_split`.")
-        _, split, eval_split = PARTS[settings.dataset]
-        parts = settings.split or split, settings.eval_split or eval_split
-        return _read(settings, settings.data, parts[0]), _read(settings, settings.data, parts[1])
-    if settings.dataset not in ONE_PATH:
-        raise ValueError(f"`--dataset` is {settings.dataset!r}; expected one of {', '.join([*ONE_PATH, *PARTS])}.")
-    if settings.split or settings.eval_split:
-        raise ValueError(f"`--dataset {settings.dataset}` has no official parts: pass the other one as `--eval_data`.")
-    data = _read(settings, settings.data)
-    if settings.eval_data is not None:
-        return data, _read(settings, settings.eval_data)
+    return mixed_parts(settings, seed, lambda part: part)
+
+
+def mixed_parts(settings: DataArguments, seed: int, change: Any) -> tuple[Any, Any]:
+    """As `read_parts`, of all data sets, each part of each of them changed before they are mixed.
+
+    The evaluation has every row of every data set once, so that its figures do not depend on the weights.
+    """
+    sources = sources_of(settings)
+    pairs = [_read_one(source, settings, seed) for source in sources]
+    if len(sources) > 1 and all(
+        hasattr(part, "select") and hasattr(part, "__len__") for pair in pairs for part in pair
+    ):
+        pairs = _without_common_clips(pairs)
+    trained, held = ([change(pair[which]) for pair in pairs] for which in (0, 1))
+    if len(sources) == 1:
+        return trained[0], held[0]
+    weights = None if sources[0].weight is None else [float(source.weight or 0) for source in sources]
+    drawn = seed if settings.mixing_seed is None else settings.mixing_seed
+    if any(source.layout == "shards" for source in sources):
+        if not all(source.layout == "shards" for source in sources):
+            raise ValueError("Shards stream, and other layouts do not: write all data sets as shards to mix them.")
+        return mix_streams(trained, weights, drawn, settings.stopping), mix_streams(held)
+    return mix(trained, weights, drawn, settings.stopping), mix(held)
+
+
+def _without_common_clips(pairs: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
+    """The parts without rows for training whose clip is held out of another data set, as Clotho's may be."""
+    held = {clip for _, part in pairs for clips in _clips(part) for clip in clips}
+    kept = [[index for index, clips in enumerate(_clips(part)) if not clips & held] for part, _ in pairs]
+    for (part, _), indices in zip(pairs, kept, strict=True):
+        if len(indices) < len(part):
+            print(f"{len(part) - len(indices)} rows left out: their clip is held out of another data set")
+        if not indices:
+            raise ValueError(
+                "All clips of a data set are held out of another one: nothing of it is left to learn from."
+            )
+    return [(part.select(indices), held) for (part, held), indices in zip(pairs, kept, strict=True)]
+
+
+def _clips(part: Any) -> list[set[str]]:
+    """The paths of the clips of each row."""
+    columns = [part[name] for name in ("audio", "audio2") if name in part.column_names]
+    return [{clip["path"] for clip in row if clip} for row in zip(*columns, strict=True)]
+
+
+def sources_of(settings: DataArguments) -> list[Source]:
+    """The data sets that were asked for, each with what belongs to it."""
+    names = parse_weights(settings.dataset)
+    given = {name: getattr(settings, name) for name in ("data", "eval_data", "split", "eval_split", "audio_dir")}
+    for name, values in given.items():
+        if values is not None and len(values) != len(names):
+            raise ValueError(
+                f"`--dataset` names {len(names)} data sets, but `--{name}` has {len(values)} values: give one each, "
+                "in this order, `-` for none."
+            )
+    values = {name: [None if word == "-" else word for word in of or ["-"] * len(names)] for name, of in given.items()}
+    if None in values["data"]:
+        raise ValueError("Every data set needs its path in `--data`.")
+    return [
+        Source(layout, weight, **{name: of[index] for name, of in values.items()})
+        for index, (layout, weight) in enumerate(names)
+    ]
+
+
+def _read_one(source: Source, settings: DataArguments, seed: int) -> tuple[Any, Any]:
+    if source.layout == "shards":
+        return _read_streams(source, seed)
+    if layout_of(source.layout).train:
+        if source.eval_data is not None:
+            raise ValueError(f"`--dataset {source.layout}` has official parts: choose with `--eval_split`.")
+        held_out = source.eval_split or layout_of(source.layout).held_out
+        train = _read(source, settings, source.data, source.split)
+        if not held_out:  # a layout whose other parts are for testing alone
+            return hold_out(train, settings.held_out, seed)
+        return train, _read(source, settings, source.data, held_out)
+    if source.split or source.eval_split:
+        raise ValueError(f"`--dataset {source.layout}` has no official parts: pass the other one as `--eval_data`.")
+    data = _read(source, settings, source.data)
+    if source.eval_data is not None:
+        return data, _read(source, settings, source.eval_data)
     return hold_out(data, settings.held_out, seed)
 
 
-def _read(settings: DataArguments, path: str, split: str | None = None) -> Any:
+def _read(source: Source, settings: DataArguments, path: str, split: str | None = None) -> Any:
     """One data set, with its report printed."""
-    others: dict[str, Any] = {"check": settings.check}
-    if settings.audio_dir is not None:
-        if settings.dataset in CLIPS_WITH_TABLE:
-            raise ValueError(f"`--dataset {settings.dataset}` knows where its clips are: leave out `--audio_dir`.")
-        others["audio_dir"] = settings.audio_dir
-    if split is None:
-        data, report = ONE_PATH[settings.dataset](path, **others)
-    else:
-        part: Any = [int(fold) for fold in split.split(",")] if split[0].isdigit() else split
-        data, report = PARTS[settings.dataset][0](path, part, **others)
+    data, report = read_layout(source.layout, path, split, source.audio_dir, settings.check)
     print(f"{path}{f' ({split})' if split else ''}: {report}")
     return data
+
+
+def _read_streams(source: Source, seed: int) -> tuple[Any, Any]:
+    """The streams of a folder of shards."""
+    if source.split or source.eval_split or source.audio_dir:
+        raise ValueError("`--dataset shards` knows its parts and clips: leave `--split` and `--audio_dir` out.")
+    train, _ = read_shards(source.data)
+    held, _ = read_shards(source.eval_data or source.data, "train" if source.eval_data else "held_out")
+    print(f"{source.data}: {read_manifest_rows(source.data)} rows in shards")
+    return train.shuffle(seed=seed, buffer_size=BUFFER), held
+
+
+def read_manifest_rows(folder: str) -> int:
+    """Rows for training in a folder of shards."""
+    return int(read_manifest(Path(folder))["train"]["rows"])
+
+
+def count_steps(arguments: Any, settings: DataArguments) -> None:
+    """Streams have no length: the number of steps is told by what `shards.json` counts."""
+    if settings.dataset[0].partition("=")[0] == "shards" and arguments.max_steps <= 0:
+        rows = sum(map(read_manifest_rows, settings.data))
+        batch = arguments.train_batch_size * arguments.gradient_accumulation_steps * arguments.world_size
+        arguments.max_steps = math.ceil(rows / batch * arguments.num_train_epochs)
+
+
+def size_of(rows: Any) -> str:
+    """How many rows there are, where that is known."""
+    return str(len(rows)) if hasattr(rows, "__len__") else "streamed"
 
 
 def hold_out(data: Any, share: float, seed: int) -> tuple[Any, Any]:

@@ -3,6 +3,8 @@
     python examples/train_clap.py --data examples/sounds --output_dir clap --max_steps 40
     python examples/train_clap.py --data examples/sounds --output_dir clap --freeze text --cached_chunk 8
     python examples/train_clap.py --dataset clotho --data clotho --output_dir clap
+    python examples/train_clap.py --dataset clotho=0.5 audiocaps=0.3 --data clotho audiocaps --output_dir clap
+    python examples/train_clap.py --dataset shards --data shards/clap-2022 --output_dir clap
     python examples/train_clap.py examples/configs/clap.yaml
     torchrun --nproc_per_node 2 examples/train_clap.py --data examples/sounds --output_dir clap --use_cpu
 
@@ -13,9 +15,10 @@ stopped at whatever moment goes on from its newest complete checkpoint when it i
 """
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from recipes import DataArguments, Rows, parse, read_parts, train_and_report
+from recipes import DataArguments, changed, count_steps, mixed_parts, parse, size_of, train_and_report
 from transformers import AutoModel, AutoProcessor, TrainingArguments, set_seed
 
 import afm_hf  # noqa: F401  (the Auto classes learn of the models)
@@ -69,8 +72,9 @@ def with_caption(row: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     settings, source, arguments = parse(ClapArguments, DataArguments, ClapTrainingArguments)
     folder = resolve_model(settings.model)
-    train, evaluation = (Rows(part, with_caption) for part in read_parts(source, arguments.seed))
-    print(f"{len(train)} clips for training, {len(evaluation)} for evaluation")
+    train, evaluation = mixed_parts(source, arguments.seed, partial(changed, change=with_caption))
+    count_steps(arguments, source)
+    print(f"{size_of(train)} clips for training, {size_of(evaluation)} for evaluation")
 
     set_seed(arguments.seed)  # before the model is made: with `--from_scratch` its weights are random
     processor, model = AutoProcessor.from_pretrained(folder), AutoModel.from_pretrained(folder)

@@ -53,6 +53,8 @@ def usable(train: Any, evaluation: Any) -> tuple[Any, Any, list[str]]:
     names = [name for name in ("label", "labels") if name in train.column_names]
     if not names:
         raise ValueError(f"The data set has the columns {', '.join(train.column_names)}, but no labels.")
+    if any(value is None for part in (train, evaluation) for value in part[names[0]]):
+        raise ValueError(f"Some clips have no `{names[0]}`: data sets with one label and with several cannot be mixed.")
     parts = [[[one] if isinstance(one, str) else one for one in part[names[0]]] for part in (train, evaluation)]
     counts = Counter(label for row in parts[0] for label in row)
     tested = {label for row in parts[1] for label in row}
@@ -79,6 +81,8 @@ def metrics(prediction: EvalPrediction) -> dict[str, float]:
 def main() -> None:
     settings, source, arguments = parse(ProbeArguments, DataArguments, ProbeTrainingArguments)
     folder = resolve_model(settings.model)
+    if any(name.partition("=")[0] == "shards" for name in source.dataset):
+        raise ValueError("The classifier looks at all labels before it learns, and cannot train on shards.")
     train, evaluation, labels = usable(*read_parts(source, arguments.seed))
     print(f"{len(train)} clips for training, {len(evaluation)} for evaluation, {len(labels)} labels")
 

@@ -3,6 +3,7 @@
     python examples/fresh_prefix_lm.py --architecture pengi --data examples/sounds --output pengi-fresh
     python examples/train_prefix_lm.py --model pengi-fresh --data examples/sounds --output_dir pengi --max_steps 60
     python examples/train_prefix_lm.py --model mellow --dataset reasonaqa --data train.json --eval_data val.json
+    python examples/train_prefix_lm.py --model pengi --dataset shards --data shards/pengi --output_dir pengi
     python examples/train_prefix_lm.py examples/configs/adiff_stage2.yaml
     torchrun --nproc_per_node 2 examples/train_prefix_lm.py --model pengi-fresh --data examples/sounds --use_cpu
 
@@ -20,7 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from recipes import DataArguments, Rows, parse, read_parts, train_and_report
+from recipes import DataArguments, changed, count_steps, mixed_parts, parse, size_of, train_and_report
 from transformers import AutoModelForMultimodalLM, AutoProcessor, Trainer, TrainingArguments, set_seed
 
 import afm_hf  # noqa: F401  (the Auto classes learn of the models)
@@ -105,23 +106,27 @@ def labelled(row: dict[str, Any], prompt: str) -> dict[str, Any]:
 
 def make_rows(data: Any, settings: PrefixLMArguments, processor: Any, seed: int) -> Any:
     """Rows with prompts and answers: those of the data set, or made of its captions."""
-    names = data.column_names
+    names, streamed = data.column_names, not hasattr(data, "__len__")
     sampler = PromptSampler(seed, canonical_share=0.25 if settings.paraphrase else 1.0)
     if "answer" in names:
-        if "audio2" in names and processor.clips_per_example == 1:
+        if "audio2" in names and processor.clips_per_example == 1 and streamed:
+            data = data.filter(lambda row: row["audio2"] is None)
+        elif "audio2" in names and processor.clips_per_example == 1:
             alone = [index for index, clip in enumerate(data["audio2"]) if clip is None]
             print(f"{len(data) - len(alone)} rows with two clips left out: {type(processor).__name__} takes one")
             data = data.select(alone)
-        return Rows(data, partial(reworded, sampler=sampler))
+        return changed(data, partial(reworded, sampler=sampler))
     if settings.label_prompt is not None:
         if "label" not in names:
             raise ValueError(f"`--label_prompt` needs clips with a `label`; the columns are {', '.join(names)}.")
-        return Rows(data, partial(labelled, prompt=settings.label_prompt))
+        return changed(data, partial(labelled, prompt=settings.label_prompt))
     if "captions" not in names:
         raise ValueError(f"The data set has the columns {', '.join(names)}; expected `answer` or captions.")
     if processor.clips_per_example == 2 and not settings.random_second_audio:
+        if streamed:
+            raise ValueError("Differences are made of clips that are all there: write them as rows before the shards.")
         return differences(data, settings.position_captions, sampler)
-    return Rows(data, partial(captioned, prompt=CAPTION if hasattr(processor, "prompt_length") else None))
+    return changed(data, partial(captioned, prompt=CAPTION if hasattr(processor, "prompt_length") else None))
 
 
 def choose_what_learns(model: Any, settings: PrefixLMArguments) -> Any:
@@ -155,10 +160,11 @@ def main() -> None:
     processor = AutoProcessor.from_pretrained(folder)
     set_seed(arguments.seed)  # before the model is made: what LoRA adds, and what a checkpoint lacks, is random
     model = choose_what_learns(AutoModelForMultimodalLM.from_pretrained(folder), settings)
-    parts = read_parts(source, arguments.seed)
-    train, evaluation = (make_rows(part, settings, processor, arguments.seed) for part in parts)
+    make = partial(make_rows, settings=settings, processor=processor, seed=arguments.seed)
+    train, evaluation = mixed_parts(source, arguments.seed, make)
+    count_steps(arguments, source)
     learning = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    print(f"{len(train)} rows for training, {len(evaluation)} for evaluation, {learning} parameters learn")
+    print(f"{size_of(train)} rows for training, {size_of(evaluation)} for evaluation, {learning} parameters learn")
     collator = PrefixLMCollator(processor, random_second_audio=settings.random_second_audio, seed=arguments.seed)
     trainer = Trainer(
         model, arguments, collator, train_dataset=train, eval_dataset=evaluation, processing_class=processor

@@ -35,7 +35,7 @@ TASKS = {
     "Quality": ("quality",),
     "Measure": ("evaluate", "suite", "compare", "report", "paper"),
     "Models": ("models", "convert", "export"),
-    "Data": ("make-data",),
+    "Data": ("make-data", "make-shards"),
     "Web page": ("demo",),
 }
 

@@ -60,3 +60,30 @@ def test_a_speech_encoder_and_labels_as_answers_lower_the_held_out_loss(tmp_path
         "this emotion is",
     ]
     assert falls(run("examples/train_prefix_lm.py", *COMMON, *settings))
+
+
+@pytest.mark.slow
+def test_a_mixture_of_two_data_sets_lowers_the_held_out_loss(tmp_path):
+    paths = ["examples/sounds", "examples/sounds/metadata.csv"]
+    mixed = ["--dataset", "folder=3", "table=1", "--data", *paths, "--use_cpu", *QUIET]
+    settings = ["--max_steps", 20, "--learning_rate", 1e-4, "--per_device_train_batch_size", 16]
+    assert falls(run("examples/train_clap.py", "--output_dir", tmp_path, *mixed, *settings))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("two", [False, True], ids=["one process", "two processes"])
+def test_shards_are_streamed_and_lower_the_held_out_loss(two, tmp_path):
+    made = ["--data", "examples/sounds", "--held-out", 0.25, "--rows-per-shard", 20, "--output", tmp_path / "shards"]
+    run("-m", "afm_hf", "make-shards", *made)
+    settings = ["--num_train_epochs", 4, "--learning_rate", 1e-4, "--per_device_train_batch_size", 16]
+    streamed = ["--dataset", "shards", "--data", tmp_path / "shards", "--use_cpu", *QUIET]
+    assert falls(run("examples/train_clap.py", "--output_dir", tmp_path / "run", *streamed, *settings, two=two))
+
+
+@pytest.mark.slow
+def test_two_ears_lower_the_held_out_loss(tmp_path):
+    fresh = tmp_path / "fresh"
+    config = "examples/configs/wavtext5k_model.yaml"
+    run("examples/fresh_clap.py", config, "--data", "examples/sounds", "--output", fresh)
+    settings = ["--model", fresh, "--max_steps", 10, "--learning_rate", 1e-3, "--per_device_train_batch_size", 16]
+    assert falls(run("examples/train_clap.py", "--output_dir", tmp_path / "run", *COMMON, *settings))

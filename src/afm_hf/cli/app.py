@@ -20,6 +20,7 @@ from .experiments.app import experiment
 from .experiments.generalization import generalization
 from .export import export
 from .making.make_data import make_data
+from .making.make_shards import make_shards
 from .models import convert, models
 from .paper import paper
 from .quality import quality
@@ -67,6 +68,7 @@ for _command in (
     export,
     generalization,
     make_data,
+    make_shards,
     models,
     paper,
     quality,

@@ -1,6 +1,7 @@
 """Readers of the official files, and the prompts of the papers, as data that `Trainer` takes."""
 
 from .audiocaps import read_audiocaps
+from .captions import read_fsd50k_captions, read_sounddescs, read_wavcaps
 from .clotho import read_clotho
 from .clotho_aqa import read_clotho_aqa
 from .entailment import read_entailment
@@ -38,17 +39,20 @@ __all__ = [
     "read_esc50",
     "read_esc50_actions",
     "read_fsd50k",
+    "read_fsd50k_captions",
     "read_label_folders",
     "read_macs",
     "read_mmau",
     "read_named_clips",
     "read_nsynth",
     "read_reasonaqa",
+    "read_sounddescs",
     "read_speech_commands",
     "read_table",
     "read_tut2017",
     "read_urbansound8k",
     "read_vocalsound",
+    "read_wavcaps",
     "read_wavtext5k",
     "template_names",
 ]

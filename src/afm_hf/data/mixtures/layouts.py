@@ -8,13 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from ..audiocaps import read_audiocaps
+from ..captions import read_fsd50k_captions, read_sounddescs, read_wavcaps
 from ..clotho import read_clotho
+from ..clotho_aqa import read_clotho_aqa
 from ..folders import read_audio_folder, read_table
 from ..label_folders import read_label_folders
 from ..label_sets import read_esc50, read_fsd50k, read_urbansound8k
+from ..listed_clips import read_nsynth, read_speech_commands, read_vocalsound
+from ..macs import read_macs
 from ..named_clips import read_named_clips
 from ..questions import read_differences, read_reasonaqa
 from ..report import ReadReport
+from ..tagged_clips import read_audioset
 from ..wavtext5k import read_wavtext5k
 
 
@@ -43,11 +48,20 @@ LAYOUTS: dict[str, Layout] = {
     "wavtext5k": Layout(read_wavtext5k, has_audio_dir=True),
     "reasonaqa": Layout(read_reasonaqa, has_audio_dir=True),
     "differences": Layout(read_differences, has_audio_dir=True),
+    "macs": Layout(read_macs, has_audio_dir=True),
+    "wavcaps": Layout(read_wavcaps, "all", has_audio_dir=True),
+    "sounddescs": Layout(read_sounddescs, "train", "val", has_audio_dir=True),
     "crema_d": Layout(partial(read_named_clips, "crema-d")),
     "ravdess": Layout(partial(read_named_clips, "ravdess")),
     "clotho": Layout(read_clotho, "development", "validation", has_audio_dir=True),
     "audiocaps": Layout(read_audiocaps, "train", "val", has_audio_dir=True),
+    "clotho_aqa": Layout(read_clotho_aqa, "train", "val"),
     "fsd50k": Layout(read_fsd50k, "train", "val"),
+    "fsd50k_captions": Layout(read_fsd50k_captions, "train", "val"),
+    "audioset": Layout(read_audioset, "unbalanced_train", "eval"),
+    "nsynth": Layout(read_nsynth, "train", "valid"),
+    "speech_commands": Layout(read_speech_commands, "train", "validation"),
+    "vocalsound": Layout(read_vocalsound, "train", "validation", has_audio_dir=True),
     "esc50": Layout(read_esc50, "1,2,3,4", "5"),
     "urbansound8k": Layout(read_urbansound8k, "1,2,3,4,5,6,7,8,9", "10"),
 }
