@@ -2,7 +2,7 @@
 
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,6 +18,9 @@ from .common import (
     note,
 )
 
+if TYPE_CHECKING:
+    from ..retrieval import Index
+
 
 class Approximate(str, Enum):
     """Approximate indices of a Lance table."""
@@ -29,10 +32,21 @@ class Approximate(str, Enum):
     HNSW_SQ = "hnsw-sq"
 
 
+class Engine(str, Enum):
+    """What does the work."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
+
 def embed(
     inputs: Annotated[
         list[str],
-        typer.Argument(metavar="DIR|FILE...", help="Folders of audio files, or files; or one index, to convert."),
+        typer.Argument(
+            metavar="DIR|FILE...",
+            help="Folders of audio files, or files; or one index, to convert. With --engine ray also tar shards, and "
+            "URIs as s3://bucket/sounds.",
+        ),
     ],
     output: Annotated[
         str,
@@ -59,6 +73,9 @@ def embed(
     ] = Approximate.AUTO,
     device: DeviceOption = None,
     num_workers: WorkersOption = 0,
+    engine: Annotated[
+        Engine, typer.Option(help="ray: all machines of the Ray cluster at RAY_ADDRESS, or all cores of this one.")
+    ] = Engine.LOCAL,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Start anew, whatever there is.")] = False,
 ) -> None:
     """Embed audio files into an index for `afm-hf search`.
@@ -83,8 +100,22 @@ def embed(
             "progress": not is_quiet(),
             "overwrite": overwrite,
         }
+        options_of_tables = {"every_s": every, "metadata": metadata, "approximate": approximate.value}
+        if engine is Engine.RAY:
+            from ..retrieval.distributed import embed_with_ray
+
+            options["decoders"] = options.pop("num_workers") or None
+            _tell_of_table(embed_with_ray(inputs, output, model, **options, **options_of_tables), output, every)
+            return
+        remote = next((name for name in inputs if "://" in name), None)
+        if remote:
+            raise ValueError(
+                f"{remote} is read with --engine ray; without it embed reads files and folders of this machine."
+            )
         if is_lance(output):
-            _embed_into_store(inputs, output, model, every, metadata, approximate.value, options)
+            from ..retrieval.store_embedding import embed_into_store
+
+            _tell_of_table(embed_into_store(inputs, output, model, **options, **options_of_tables), output, every)
             return
         if every is not None or metadata is not None or approximate is not Approximate.AUTO:
             raise ValueError(f"--every, --metadata and --approximate are for an index *.lance, and {output} is none.")
@@ -94,27 +125,14 @@ def embed(
         _tell(len(index), "files", output, index.failures)
 
 
-def _embed_into_store(
-    inputs: list[str],
-    output: str,
-    model: str,
-    every: float | None,
-    metadata: Path | None,
-    approximate: str,
-    options: dict[str, Any],
-) -> None:
-    from ..retrieval.store_embedding import embed_into_store
-
-    store = embed_into_store(
-        inputs, output, model, every_s=every, metadata=metadata, approximate=approximate, **options
-    )
-    found = store.approximation
+def _tell_of_table(index: "Index", output: str, every: float | None) -> None:
+    found = getattr(index, "approximation", None)
     if found is not None:
         note(
             f"Approximate index {found.kind} of {found.rows} rows: it finds {found.recall:.1%} of the ten nearest "
             f"({found.queries} queries)."
         )
-    _tell(len(store), "files" if every is None else "windows", output, store.failures)
+    _tell(len(index), "files" if every is None else "windows", output, index.failures)
 
 
 def _tell(count: int, what: str, output: str, failures: dict[str, str]) -> None:

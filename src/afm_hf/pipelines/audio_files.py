@@ -95,16 +95,21 @@ class _FileBatches(Dataset[FeatureBatch]):
                 state = FileState.of(path)  # before it is read: a file that changes meanwhile is taken for changed
                 items.append(self._extract(path))
                 files.append(state)
-            except AudioDecodeError as error:
-                failures[path] = f"{error.reason}. {error.hint}" if error.hint else error.reason
-            except OSError as error:
-                failures[path] = error.strerror or str(error)
+            except (AudioDecodeError, OSError) as error:
+                failures[path] = reason_of(error)
         return FeatureBatch(files, collate_features(items) if items else None, failures)
 
     def _extract(self, path: str) -> Any:
         if self.timeline is None:
             return extract_features(self.extractor, path, None, self.truncation, self.long_clips)
         return extract_with_timeline(self.extractor, path, self.timeline, None, self.truncation)
+
+
+def reason_of(error: AudioDecodeError | OSError) -> str:
+    """Why a file cannot be used, without its name."""
+    if isinstance(error, AudioDecodeError):
+        return f"{error.reason}. {error.hint}" if error.hint else error.reason
+    return error.strerror or str(error)
 
 
 def read_batches(
@@ -136,4 +141,4 @@ def in_batches(paths: Sequence[str], batch_size: int) -> list[list[str]]:
     return [list(paths[start : start + batch_size]) for start in range(0, len(paths), batch_size)]
 
 
-__all__ = ["AUDIO_SUFFIXES", "FeatureBatch", "FileState", "find_audio", "in_batches", "read_batches"]
+__all__ = ["AUDIO_SUFFIXES", "FeatureBatch", "FileState", "find_audio", "in_batches", "read_batches", "reason_of"]

@@ -264,14 +264,21 @@ class StoreWriter:
         self._replaced: list[str] = []
         self._saved_at = time.monotonic()
 
-    def add(self, rows: Rows, failures: Mapping[str, str]) -> None:
-        """Take in the rows of a batch, all of a file together; write if the last time is long enough ago."""
+    def add(self, rows: Rows, failures: Mapping[str, str], states: Mapping[str, tuple[int, int]] | None = None) -> None:
+        """Take in the rows of a batch, all of a file together; write if the last time is long enough ago.
+
+        Args:
+            rows: of files that could be used.
+            failures: path and reason of the others.
+            states: their size and time of change; looked up on this machine if not given.
+        """
         files, spans, embeddings = rows
         if files:
             said = [self.columns.of(file.path) for file in files]
             self._tables.append(rows_of_clips(self._schema, files, spans, embeddings, said))
             self._replace(file.path for file in files)
-        states = {path: state for path in failures if (state := self.state_of(path)) is not None}
+        if states is None:
+            states = {path: state for path in failures if (state := _state(path)) is not None}
         new = {path: reason for path, reason in failures.items() if not self._is_known(path, reason, states)}
         if new:
             said = [self.columns.of(path) for path in new]
@@ -280,10 +287,6 @@ class StoreWriter:
         due = time.monotonic() - self._saved_at >= self.checkpoint_s
         if due or sum(map(len, self._tables)) >= _ROWS_AT_A_TIME:
             self.flush()
-
-    def state_of(self, path: str) -> tuple[int, int] | None:
-        """Size and time of change of a file that failed."""
-        return _state(path)
 
     def _is_known(self, path: str, reason: str, states: Mapping[str, tuple[int, int]]) -> bool:
         return self.update.failed.get(path) == (*states.get(path, (None, None)), reason)
