@@ -100,7 +100,7 @@ def embed(
             "progress": not is_quiet(),
             "overwrite": overwrite,
         }
-        options_of_tables = {"every_s": every, "metadata": metadata, "approximate": approximate.value}
+        options_of_tables: dict[str, Any] = {"every_s": every, "metadata": metadata, "approximate": approximate.value}
         if engine is Engine.RAY:
             from ..retrieval.distributed import embed_with_ray
 

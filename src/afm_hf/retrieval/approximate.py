@@ -8,9 +8,9 @@ first is taken that finds as many of them as wanted.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,8 @@ import numpy.typing as npt
 from .embedder import Embeddings
 from .index import as_directions
 from .lance_tables import EMBEDDING, import_lancedb
+
+Queries: TypeAlias = Embeddings | Callable[[], Embeddings] | None  # or what makes them, where an index is built
 
 KINDS = ("ivf-rq", "ivf-pq", "hnsw-sq")
 PAYS_FROM = 50_000  # rows; below, comparing with all takes a fraction of a second
@@ -71,7 +73,7 @@ def tuned(query: Any, settings: Approximation, has_condition: bool = False) -> A
     return query.nprobes(settings.effort)
 
 
-def build(table: Any, kind: str, queries: Embeddings | None, recall: float) -> Approximation | None:
+def build(table: Any, kind: str, queries: Queries, recall: float) -> Approximation | None:
     """See `ClipStore.build_approximation`."""
     if kind not in ("auto", "none", *KINDS):
         raise ValueError(f"There is no approximate index {kind!r}; there are auto, none, {', '.join(KINDS)}.")
@@ -121,12 +123,13 @@ def _note(table: Any, said: str | None) -> None:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def _measured(table: Any, kind: str, rows: int, queries: Embeddings | None, wanted: float) -> Approximation:
+def _measured(table: Any, kind: str, rows: int, queries: Queries, wanted: float) -> Approximation:
     """The quickest way to ask that finds enough; the most thorough one if none does."""
     sample, own = _sample(table)
     sets = [sample]
-    if queries is not None and len(queries):
-        sets.append(as_directions(queries, sample.shape[1]))
+    given = queries() if callable(queries) else queries
+    if given is not None and len(given):
+        sets.append(as_directions(given, sample.shape[1]))
     every = np.concatenate(sets)
     owners = np.concatenate([own, np.full(len(every) - len(own), -1)])  # a row is no neighbour of its own
     nearest = exact_neighbours(_batches(table), every, owners, RECALL_AT)
@@ -200,4 +203,4 @@ def _share(table: Any, settings: Approximation, query: Embeddings, own: int, nea
     return len(wanted & set(found)) / len(wanted) if wanted else 1.0
 
 
-__all__ = ["KINDS", "PAYS_FROM", "Approximation", "build", "exact_neighbours", "settings_of", "tuned"]
+__all__ = ["KINDS", "PAYS_FROM", "Approximation", "Queries", "build", "exact_neighbours", "settings_of", "tuned"]

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..models.common.writing_afm import AGAIN, explained
 from ..pipelines.audio_files import FileState, in_batches
-from .approximate import Approximation, build, settings_of, tuned
+from .approximate import Approximation, Queries, build, settings_of, tuned
 from .embedder import ClapEmbedder, Embeddings
 from .index import AudioIndex, Hit, Job, as_directions, check_model
 from .lance_tables import (
@@ -286,14 +286,14 @@ class ClipStore:
         return settings_of(self.table)
 
     def build_approximation(
-        self, kind: str = "auto", queries: Embeddings | None = None, recall: float = 0.95
+        self, kind: str = "auto", queries: Queries = None, recall: float = 0.95
     ) -> Approximation | None:
         """Build an approximate index, or none where it does not pay; measure its recall, and choose how it is asked.
 
         Args:
             kind: `"auto"`, one of `approximate.KINDS`, or `"none"`, which removes it.
-            queries: `(queries, dim)`, what will be searched for, as embeddings of texts; beside them a sample of the
-                rows is asked for its neighbours.
+            queries: `(queries, dim)`, what will be searched for, as embeddings of texts, or what makes them when they
+                are needed; beside them a sample of the rows is asked for its neighbours.
             recall: the share of the ten nearest that must be found.
 
         Raises:

@@ -10,6 +10,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -341,7 +342,7 @@ def finish(store: ClipStore, columns: UserColumns, embedder: ClapEmbedder | None
             changed = {}
     store.fill_columns(changed)
     store.tidy()
-    store.build_approximation(approximate, _everyday_texts(embedder) if embedder else None)
+    store.build_approximation(approximate, partial(_everyday_texts, embedder) if embedder else None)
 
 
 def _changed(store: ClipStore, columns: UserColumns) -> Iterator[tuple[str, dict[str, Any]]]:
