@@ -22,7 +22,7 @@ from ..common.window_streams_afm import LongClips, stack_windows
 from .texts_clap_afm import Tokens, longest_text
 
 DEFAULT_TEMPLATE = "This is a sound of {}."
-TEXTS_PER_BATCH = 256
+TEXTS_PER_BATCH = 32
 LONG_CLIPS = "long_clips"
 MOST_PARTS = 3  # of a stream of windows, 48 windows; a clip of as many or more is long
 
@@ -117,11 +117,13 @@ def embed_texts(model: Any, tokenizer: Any, texts: Sequence[str]) -> torch.Tenso
     Texts longer than the tokenizer's limit or the tower are cut, as in training, with one warning.
     """
     tokens, chunks = Tokens(tokenizer, longest_text(model, tokenizer)), []
+    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # texts of like length need little padding
     for start in range(0, len(texts), TEXTS_PER_BATCH):
-        chunk = tokens(texts[start : start + TEXTS_PER_BATCH])
+        chunk = tokens([texts[i] for i in order[start : start + TEXTS_PER_BATCH]])
         chunks.append(_unit(model.get_text_features(**chunk.to(model.device))))
     tokens.say_what_was_cut(len(texts))
-    return torch.cat(chunks)
+    places = torch.tensor(order).argsort()
+    return torch.cat(chunks)[places.to(model.device)]
 
 
 def _unit(output: Any) -> torch.Tensor:
