@@ -123,8 +123,8 @@ class Heard:
         return Bank(heard, labels, self.sequences["facts"][chosen], self.names, like)
 
     def held_bank(self, like: Bank) -> Bank:
-        """The validation clips as they are."""
-        heard = self.through(self.heads[-1], self.embeddings[self.held, 0], self.steps[self.held, 0])
+        """The validation clips as they are, through a head that has not heard them."""
+        heard = self.through(self.heads[0], self.embeddings[self.held, 0], self.steps[self.held, 0])
         labels = np.array([self.labels[i] for i in self.held])
         return Bank(heard, labels, self.facts[self.held, 0], self.names, like)
 

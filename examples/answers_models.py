@@ -4,12 +4,14 @@ Training does not run the frozen ears: `loss_of` starts from what they have hear
 """
 
 import math
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Sequence
 
 import torch
+from answers_facts import Bank
 from answers_tasks import Example
 from small_clap_features import feature_extractor
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from torch.nn import functional as F
 from transformers import GenerationConfig, GPT2Config, LlamaConfig, PreTrainedModel, PreTrainedTokenizerFast
 
@@ -34,11 +36,17 @@ PROMPT_LENGTH = 32  # of Pengi and ADIFF
 MAPPERS = {"prefix_length": 8, "mapper_layers": 2, "mapper_heads": 4, "projection_dropout": 0.0}
 PAIR_MAPPERS = MAPPERS | {"prefix_length": 4, "mapper_layers": 1}  # of ADIFF, which has three
 LAYERS, WIDTH, HEADS, DROPOUT = 4, 128, 4, 0.05
+WORD_SIZE = 0.16  # deviation of the numbers in the vectors of words, at first
 PAIR_WIDTH = 96  # of ADIFF's language model
 
 
-def make_tokenizer(texts: Iterable[str], size: int = 1200) -> PreTrainedTokenizerFast:
-    """A byte-level BPE of these texts that ignores case, with the placeholder as its last token."""
+def make_tokenizer(texts: Iterable[str], labels: Sequence[str], size: int = 1200) -> PreTrainedTokenizerFast:
+    """
+    A byte-level BPE of these texts that ignores case, with the placeholder as its last token.
+
+    Each label that training knows is one token, so that naming a sound, or comparing it with a word of the question, is
+    one step for the language model and not a matter of spelling.
+    """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -55,8 +63,21 @@ def make_tokenizer(texts: Iterable[str], size: int = 1200) -> PreTrainedTokenize
         pad_token=PAD,
         model_input_names=["input_ids", "attention_mask"],
     )
+    made.add_tokens([AddedToken(label, single_word=True, normalized=True) for label in labels])
     made.add_special_tokens({"extra_special_tokens": [AUDIO]})
     return made
+
+
+@torch.no_grad()
+def begin_labels(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, labels: Sequence[str], classes: torch.Tensor
+) -> None:
+    """Let the tokens of like labels begin alike: CLAP's embeddings `(labels, dim)`, turned into the words' space."""
+    words = model.get_input_embeddings().weight
+    generator = torch.Generator().manual_seed(0)
+    turn = torch.randn(classes.shape[1], words.shape[1], generator=generator) / classes.shape[1] ** 0.5
+    begun = F.normalize(classes - classes.mean(0), dim=-1) @ turn
+    words[tokenizer.convert_tokens_to_ids(list(labels))] = begun * words.std() / begun.std()
 
 
 def language_model(kind: str, tokenizer: PreTrainedTokenizerFast) -> GPT2Config | LlamaConfig:
@@ -132,6 +153,28 @@ def load_classifying_ears(tower: PreTrainedModel, clap: ClapAfmModel, classes: t
     tower.classifier.load_state_dict(classifier_of(clap, clap.audio_projection, classes).state_dict())
 
 
+@torch.no_grad()
+def attend_to_likes(model: PreTrainedModel, size: float = 0.08) -> None:
+    """
+    Let a language model of Llama's kind begin with attention to what is like a token itself: keys equal queries.
+
+    Trained transformers come near to this ("Mimetic initialization of self-attention layers", arXiv 2305.09828). Here
+    it lets a label in a question find the same label in what is heard, which three thousand steps did not learn alone.
+    """
+    words, norm = model.get_input_embeddings(), model.model.language_model.norm
+    words.weight.mul_(WORD_SIZE / words.weight.std())
+    norm.weight.mul_(0.02 / WORD_SIZE)
+    for layer in model.model.language_model.layers:
+        torch.nn.init.normal_(layer.self_attn.q_proj.weight, std=size)
+        layer.self_attn.k_proj.weight.copy_(layer.self_attn.q_proj.weight)
+
+
+def as_large_as_words(model: PreTrainedModel) -> None:
+    """Let Mellow's vectors of a clip begin as large as words are; of length zero they would give no gradients."""
+    size = model.get_input_embeddings().weight.std().item()
+    torch.nn.init.constant_(model.model.audio_projection.layer_norm.weight, size)
+
+
 def _mellow(clap: ClapAfmModel, tokenizer: PreTrainedTokenizerFast, classes: torch.Tensor, shared: dict) -> tuple:
     ears = classifying_ears(clap, len(classes))
     config = MellowConfig(audio_config=ears, projection_dropout=0.0, **shared)
@@ -148,6 +191,7 @@ def _mellow(clap: ClapAfmModel, tokenizer: PreTrainedTokenizerFast, classes: tor
         prompt_suffix=END,
     )
     load_classifying_ears(model.model.audio_tower, clap, classes)
+    as_large_as_words(model)
     return model, processor
 
 
@@ -172,6 +216,50 @@ def _with_mappers(kind: str, clap: ClapAfmModel, tokenizer: PreTrainedTokenizerF
     model.model.audio_projection.load_state_dict(clap.audio_projection.state_dict())
     model.model.audio_projection.requires_grad_(False)
     return model, processor
+
+
+def align(model: PreTrainedModel, words: torch.Tensor, bank: Bank, steps: int, noise: float, lr: float = 1e-3) -> None:
+    """
+    Teach what makes Mellow's vectors of a clip, and nothing else, to point at the language model's vector of its label.
+
+    It costs no run of the language model, which then has something to read, and to compare words with, from its first
+    step on.
+
+    Args:
+        model (`PreTrainedModel`): The model.
+        words (`torch.Tensor`): A vector for each label of the bank, `(labels, width)`.
+        bank ([`Bank`]): Clips.
+        steps (`int`): Of 256 clips.
+        noise (`float`): On what is heard, in units of its deviation.
+        lr (`float`): Learning rate.
+    """
+    learning = [x for name, x in model.named_parameters() if "_projection." in name and x.requires_grad]
+    centre, size = words.mean(0), words.var()
+    targets = F.normalize(words - centre, dim=1)
+    optimizer = torch.optim.AdamW(learning, lr=lr, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, steps, pct_start=0.1)
+    labels, spread = torch.from_numpy(bank.labels), bank.heard.std(0)
+    start = time.process_time()
+    for step in range(1, steps + 1):
+        drawn = torch.randint(len(bank), (256,))
+        heard = bank.heard[drawn] + noise * spread * torch.randn(256, bank.heard.shape[1])
+        pairs = prefix_of("mellow", model, heard.unflatten(0, (-1, 2)), None)  # (128, both clips' vectors, width)
+        # (256, steps of a clip, width); the ears' embedding of the whole clip would be learned by heart.
+        vectors = pairs.unflatten(1, (2, -1)).flatten(0, 1)[:, 1:]
+        wanted = labels[drawn][:, None].expand(vectors.shape[:2])  # every vector of a clip points at its label
+        near = F.normalize(vectors - centre, dim=-1) @ targets.T * 20
+        loss = F.cross_entropy(near.flatten(0, 1), wanted.flatten()) + F.mse_loss(vectors, words[wanted]) / size
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        if step % max(1, steps // 5) == 0:
+            right = (near.argmax(-1) == wanted).float().mean(0).tolist()
+            told = ", ".join(f"{100 * share:.0f}" for share in right)
+            used = time.process_time() - start
+            print(
+                f"aligned {step}: loss {loss.item():.3f}, nearest label right in {told} %, {used:.0f} CPU-s", flush=True
+            )
 
 
 def prefix_of(kind: str, model: PreTrainedModel, heard: torch.Tensor, prompts: torch.Tensor | None) -> torch.Tensor:

@@ -7,10 +7,12 @@ is asked, too, and answered with `UNKNOWN`.
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from answers_facts import FACTS, Bank
+from torch.nn import functional as F
 
 CAPTION, EVENT, METADATA = "generate audio caption", "this is a sound of", "generate metadata"
 WHAT = (
@@ -129,6 +131,9 @@ class Tasks:
     """
 
     shares: dict[str, float]  # of the kinds of examples
+    early: dict[str, float] = {}  # the same of what is learned first, if anything
+    told = 0.0  # share of the truth in the class scores that are heard
+    mixes = False  # whether what is heard may come from different clips
     yes_or_no = ""  # what is put behind a question of yes or no
 
     def __init__(self, bank: Bank, seed: int) -> None:
@@ -139,9 +144,11 @@ class Tasks:
         """An example of a kind, or None if the drawn clip has none."""
         raise NotImplementedError
 
-    def draw(self, size: int) -> list[Example]:
-        """`size` examples."""
-        kinds, shares = list(self.shares), np.array(list(self.shares.values()))
+    def draw(self, size: int, told: float = 0.0) -> list[Example]:
+        """`size` examples; while something is told (see `told_at`), of the kinds that are learned first."""
+        self.told = told if self.early else 0.0
+        chosen = self.early if self.told else self.shares
+        kinds, shares = list(chosen), np.array(list(chosen.values()))
         drawn: list[Example] = []
         while len(drawn) < size:
             example = self.one(kinds[self.rng.choice(len(kinds), p=shares / shares.sum())])
@@ -153,8 +160,8 @@ class Tasks:
         """What is heard in the clips of the examples: `(examples, dim)`, or `(examples, 2, dim)` for pairs."""
         return self.bank.heard[torch.tensor([example.clips for example in drawn]).squeeze(-1)]
 
-    def pick(self, values: Sequence[str]) -> str:
-        """One of several wordings."""
+    def pick(self, values: Sequence[Any]) -> Any:
+        """One of several wordings, or clips."""
         return values[self.rng.integers(len(values))]
 
     def clip(self) -> int:
@@ -275,9 +282,13 @@ class MellowTasks(Tasks):
 
     Args:
         sequences ([`Bank`]): Clips with one sound after another; their indices follow those of `bank`.
+        steps (`int`): For how many steps of a clip class scores are heard.
+        seed (`int`): Of all draws.
     """
 
     yes_or_no = YES_OR_NO
+    mixes = True  # embeddings and class scores of different clips, as training wants it
+    early = {"what": 0.1, "is there": 0.2, "choice": 0.3, "order": 0.15, "order choice": 0.1, "before": 0.15}
     shares = {
         "caption": 0.08,
         "event": 0.06,
@@ -297,15 +308,40 @@ class MellowTasks(Tasks):
         "which has": 0.05,
     }
 
-    def __init__(self, bank: Bank, sequences: Bank, seed: int) -> None:
+    def __init__(self, bank: Bank, sequences: Bank, steps: int, seed: int) -> None:
         super().__init__(bank, seed)
+        self.scores = steps * len(bank.names)
+        # The label at each step of each clip: of one sound after another first the one, then the other.
+        alone = np.repeat(bank.labels[:, None], steps, axis=1)
+        after = np.repeat(sequences.labels, [steps // 2, steps - steps // 2], axis=1)
+        self.label_at = torch.from_numpy(np.concatenate([alone, after]))
         self.sequences = sequences
         self.everything = torch.cat([bank.heard, sequences.heard])
+        self.alike = alike(bank, 0) + alike(sequences, len(bank))
 
     def heard(self, drawn: list[Example]) -> torch.Tensor:
-        """A single clip is heard twice, or beside any other clip, as in the paper's training."""
+        """
+        What is heard in both clips, `(examples, 2, width + scores)`.
+
+        A single clip is heard twice, or beside any other clip, as in the paper's training. The ears' embedding, from
+        which a model would know the training clips again and take their labels for granted, comes from another clip
+        with the same facts: what is there has to be learned from the class scores. At first these are the truth.
+        """
         second = [e.clips[1] if len(e.clips) == 2 else self.beside(e.clips[0]) for e in drawn]
-        return self.everything[torch.tensor([[e.clips[0], other] for e, other in zip(drawn, second, strict=True)])]
+        clips = torch.tensor([[e.clips[0], other] for e, other in zip(drawn, second, strict=True)])
+        others = clips
+        if self.mixes:
+            others = torch.tensor([[self.pick(self.alike[i]) for i in pair] for pair in clips.tolist()])
+        width = self.everything.shape[1] - self.scores
+        scores = self.in_part_told(self.everything[clips][..., width:], clips)
+        return torch.cat([self.everything[others][..., :width], scores], dim=-1)
+
+    def in_part_told(self, scores: torch.Tensor, clips: torch.Tensor) -> torch.Tensor:
+        """Class scores of clips, mixed with those of a perfect ear."""
+        if not self.told:
+            return scores
+        truth = F.one_hot(self.label_at[clips], len(self.bank.names)).flatten(-2)
+        return (1 - self.told) * scores + self.told * truth
 
     def beside(self, index: int) -> int:
         """The second clip where only one is asked about."""
@@ -331,7 +367,8 @@ class MellowTasks(Tasks):
     def question(self, kind: str, index: int, label: str) -> tuple[str, str] | None:
         """Also questions with lettered choices."""
         if kind == "choice":
-            return self.choice(self.pick(WHAT), label, self.other_labels(label, int(self.rng.integers(1, 5))))
+            wrong = int(self.rng.integers(1, 3 if self.told else 5))
+            return self.choice(self.pick(WHAT), label, self.other_labels(label, wrong))
         if kind == "fact choice":
             fact = self.fact(index)
             return fact and self.choice(
@@ -375,6 +412,21 @@ class MellowTasks(Tasks):
             return None
         k, is_first = known[self.rng.integers(len(known))]
         return Example("which has", pair, f"which audio is {FACTS[k].more}?", "the first" if is_first else "the second")
+
+
+def told_at(step: int, steps: int, whole: float, until: float) -> float:
+    """Share of the truth in what is heard: all of it for a part `whole` of the steps, then less and less."""
+    return min(1.0, max(0.0, (until - step / steps) / max(1e-9, until - whole)))
+
+
+def alike(bank: Bank, offset: int) -> list[np.ndarray]:
+    """For each clip, the clips of the bank (itself among them) with the same facts and the same words for them."""
+    groups: dict[tuple, list[int]] = {}
+    keys = [(*bank.facts[i].tolist(), *bank.words(i)) for i in range(len(bank))]
+    for i, key in enumerate(keys):
+        groups.setdefault(key, []).append(i + offset)
+    arrays = {key: np.array(group) for key, group in groups.items()}
+    return [arrays[key] for key in keys]
 
 
 def texts_of(tasks: Tasks, size: int = 20000) -> Iterator[str]:

@@ -10,6 +10,7 @@ control: each clip's label with the audio of a clip of another label, which a mo
 `--everyday` prints a table of thirty everyday labels: how many of their clips are named among the thirty.
 `--yamnet FOLDER` adds the baseline that needs no training: YAMNet's probabilities of AudioSet's classes, mapped to the
 labels by the likeness of their names in the checkpoint's text space.
+`--multi-label` prints how the pipeline's scores of single labels (`multi_label=True`) tell present from absent ones.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from math import comb
 from pathlib import Path
 
 import torch
-from transformers import AutoFeatureExtractor, AutoModel, AutoModelForAudioClassification, AutoProcessor
+from transformers import AutoFeatureExtractor, AutoModel, AutoModelForAudioClassification, AutoProcessor, pipeline
 
 from afm_hf import ClapAfmModel, ClapAfmProcessor, bundled_model
 
@@ -138,6 +139,20 @@ def yamnet_alone(
     return heard @ torch.softmax(likeness / 0.1, dim=1)
 
 
+def multi_label(folder: Path, paths: list[Path], truth: list[str], bank: list[str]) -> None:
+    """Print the shares of present and of absent labels that are scored above 0.5, and the area under the ROC curve."""
+    classify = pipeline("zero-shot-audio-classification", model=str(folder))
+    results = classify([str(path) for path in paths], candidate_labels=bank, multi_label=True, batch_size=16)
+    pairs = [(row["score"], row["label"] == label) for rows, label in zip(results, truth, strict=True) for row in rows]
+    present, absent = (torch.tensor([score for score, is_own in pairs if is_own == which]) for which in (True, False))
+    order = (present[:, None] > absent).float() + 0.5 * (present[:, None] == absent).float()
+    above = [100 * (scores > 0.5).float().mean() for scores in (present, absent)]
+    print(
+        f"multi-label: above 0.5 {above[0]:.1f} % of the present labels, {above[1]:.1f} % of the absent; "
+        f"AUC {order.mean():.3f}"
+    )
+
+
 def table(audio: torch.Tensor, rows: list[dict[str, str]], bank: list[str], text: torch.Tensor) -> None:
     """Print the figures over all clips and over recorded ones."""
     show(audio @ text.T, rows, bank)
@@ -169,6 +184,7 @@ def main() -> None:
     parser.add_argument("--model", default=None, help="a checkpoint's folder; the bundled model by default")
     parser.add_argument("--everyday", action="store_true", help="also print the table of thirty everyday labels")
     parser.add_argument("--yamnet", type=Path, help="a converted YAMNet: also print the baseline of its classes")
+    parser.add_argument("--multi-label", action="store_true", help="also print how single labels are scored")
     parser.add_argument("--per-label", action="store_true", help="also print the hits of each label")
     args = parser.parse_args()
 
@@ -198,6 +214,8 @@ def main() -> None:
         print("labels without a training clip:", ", ".join(sorted(set(bank) - set(known))) or "none")
     if args.everyday:
         everyday(model, processor, audio, rows)
+    if args.multi_label:
+        multi_label(folder, [args.sounds / row["file_name"] for row in rows], [row["label"] for row in rows], bank)
     if args.per_label:
         per_label(audio @ text.T, rows, bank)
 

@@ -30,13 +30,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from answers_facts import Bank
 from answers_heard import Heard, label_embeddings
-from answers_models import classifying_ears, load_classifying_ears, loss_of, prefix_of
-from answers_tasks import MELLOW_EVENT, YES_OR_NO, MellowTasks
+from answers_models import align, as_large_as_words, classifying_ears, load_classifying_ears, loss_of
+from answers_tasks import MELLOW_EVENT, YES_OR_NO, MellowTasks, told_at
 from safetensors.torch import load_file, save_file
 from small_clap_features import feature_extractor
-from torch.nn import functional as F
 from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from afm_hf import ClapAfmModel, MellowConfig, MellowForCausalLM, MellowProcessor, bundled_model
@@ -88,8 +86,7 @@ def build(
     weights["embed_tokens.weight"] = torch.cat([table, table.mean(0, keepdim=True)])
     model.model.language_model.load_state_dict(weights)
     load_classifying_ears(model.model.audio_tower, hearing, classes)
-    # The prefix begins as large as words are; of length zero it would give no numbers as gradients.
-    torch.nn.init.constant_(model.model.audio_projection.layer_norm.weight, table.std().item())
+    as_large_as_words(model)
     lora = LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules=r".*language_model.*\.[qv]_proj")
     inject_adapter_in_model(lora, model)
     for name, parameter in model.named_parameters():
@@ -119,10 +116,10 @@ def train(args: argparse.Namespace) -> None:
     start = time.process_time()
     clips = Heard(args.work, args.clap, args.yamnet, mellow=True, validation=False, seed=args.seed)
     bank = clips.bank(args.bank)
-    tasks = MellowTasks(bank, clips.sequence_bank(bank), args.seed)
+    tasks = MellowTasks(bank, clips.sequence_bank(bank), clips.steps.shape[-2], args.seed)
     print(f"{len(bank)} clips heard, {len(clips.names)} labels, {time.process_time() - start:.0f} CPU-s")
     model, processor = build(args.lm, args.clap, clips.names, args.rank, args.clip_vector)
-    align(model, processor, bank, args)
+    align(model, words_of(model, processor, bank.names), bank, args.align, args.noise)
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
     print(f"{sum(parameter.numel() for parameter in learning) / 1e6:.2f} M parameters learn", flush=True)
     settings = {"rank": args.rank, "clip_vector": args.clip_vector, "labels": clips.names}
@@ -133,7 +130,7 @@ def train(args: argparse.Namespace) -> None:
     recent: list[float] = []
     start = time.process_time()
     for step in range(1, args.steps + 1):
-        drawn = tasks.draw(args.batch)
+        drawn = tasks.draw(args.batch, told_at(step, args.steps, *args.told))
         heard = tasks.heard(drawn)
         heard = heard + args.noise * spread * torch.randn_like(heard)
         loss, _ = loss_of("mellow", model, processor, drawn, heard)
@@ -149,42 +146,11 @@ def train(args: argparse.Namespace) -> None:
             save(model, settings, args.output)
 
 
-def align(model: MellowForCausalLM, processor: MellowProcessor, bank: Bank, args: argparse.Namespace) -> None:
-    """Teach the projections alone to point at the language model's own vectors of the label's words.
-
-    It costs no run of the language model, which then has something to read from its first step on.
-    """
-    table, tokenizer = model.get_input_embeddings().weight.detach(), processor.tokenizer
-    words = torch.stack([table[tokenizer(name).input_ids].mean(0) for name in bank.names])
-    words = words / words.norm(dim=1, keepdim=True) * table.norm(dim=1).mean()  # (labels, width), as long as words are
-    centre = words.mean(0)
-    targets = F.normalize(words - centre, dim=1)
-    learning = [x for name, x in model.named_parameters() if "_projection." in name and x.requires_grad]
-    optimizer = torch.optim.AdamW(learning, lr=1e-3, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-3, max(1, args.align), pct_start=0.1)
-    labels, spread = torch.from_numpy(bank.labels), bank.heard.std(0)
-    start = time.process_time()
-    for step in range(1, args.align + 1):
-        drawn = torch.randint(len(bank), (256,))
-        heard = bank.heard[drawn] + args.noise * spread * torch.randn(256, bank.heard.shape[1])
-        pairs = prefix_of("mellow", model, heard.unflatten(0, (-1, 2)), None)  # (128, both clips' vectors, width)
-        vectors = pairs.unflatten(1, (2, -1)).flatten(0, 1)  # (256, vectors of a clip, width)
-        wanted = labels[drawn][:, None].expand(vectors.shape[:2])  # every vector of a clip points at its label
-        near = F.normalize(vectors - centre, dim=-1) @ targets.T * 20
-        size = F.mse_loss(vectors, words[wanted]) / words.var()
-        loss = F.cross_entropy(near.flatten(0, 1), wanted.flatten()) + size
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        if step % max(1, args.align // 5) == 0:
-            right = (near.argmax(-1) == wanted).float().mean(0).tolist()
-            told = ", ".join(f"{100 * share:.0f}" for share in right)
-            print(
-                f"aligned {step}: loss {loss.item():.3f}, nearest label right in {told} %, "
-                f"{time.process_time() - start:.0f} CPU-s",
-                flush=True,
-            )
+def words_of(model: MellowForCausalLM, processor: MellowProcessor, labels: list[str]) -> torch.Tensor:
+    """The mean of the language model's vectors of a label's words, as long as words are; `(labels, width)`."""
+    table = model.get_input_embeddings().weight.detach()
+    words = torch.stack([table[processor.tokenizer(label).input_ids].mean(0) for label in labels])
+    return words / words.norm(dim=1, keepdim=True) * table.norm(dim=1).mean()
 
 
 def save(model: MellowForCausalLM, settings: dict[str, Any], output: Path) -> None:
@@ -299,6 +265,14 @@ def add_training(command: argparse.ArgumentParser) -> None:
     command.add_argument("--work", type=Path, required=True, help="folder of train_small_clap.py")
     command.add_argument("--yamnet", type=Path, required=True, help="the converted YAMNet")
     command.add_argument("--bank", type=int, default=8192, help="augmented clips that are asked about")
+    command.add_argument(
+        "--told",
+        type=float,
+        nargs=2,
+        default=(0.2, 0.35),
+        metavar=("WHOLE", "UNTIL"),
+        help="parts of the training for which the truth is heard, and in which it fades",
+    )
     command.add_argument("--align", type=int, default=2000, help="steps of the projections alone, before")
     command.add_argument("--steps", type=int, default=400)
     command.add_argument("--batch", type=int, default=8)
