@@ -212,11 +212,12 @@ ELSEWHERE = """
     made = {}
     classify = pipeline("zero-shot-audio-classification", model=f"{root}/clap-small", **trust)
     made["labels"] = classify(clips[0], candidate_labels=["applause", "rain"])
+    made["timeline"] = classify(clips[0], candidate_labels=["applause", "rain"], timestamps=True)["chunks"]
     assess = pipeline("audio-quality-assessment", model=f"{root}/clap-small", **trust)
     made["quality"] = assess(clips[0]).score
     made["caption"] = pipeline("audio-captioning", model=f"{root}/pengi-small", **trust)(clips[4])
     ask = pipeline("audio-question-answering", model=f"{root}/mellow-small", **trust)
-    made["answer"] = ask(clips[4], question="what is the sound?")["answer"]
+    made["answer"] = ask(clips[4], question="what is the sound?", choices=["rain", "cow mooing", "bell ringing"])
     explain = pipeline("audio-difference", model=f"{root}/adiff-small", **trust)
     made["difference"] = explain((clips[0], clips[4]))
     model = AutoModelForMultimodalLM.from_pretrained(f"{root}/pengi-small", **trust)
@@ -239,11 +240,18 @@ def test_repos_with_code_work_where_the_package_is_not_installed(with_code, bare
     )
     assert [row["label"] for row in found["labels"]] == [row["label"] for row in labels]
     assert found["labels"][0]["score"] == pytest.approx(labels[0]["score"], abs=1e-5)
+    timeline = pipeline("zero-shot-audio-classification", model=folder["clap-small"])(
+        CLIPS[0], candidate_labels=["applause", "rain"], timestamps=True
+    )["chunks"]
+    assert [chunk["timestamp"] for chunk in found["timeline"]] == [list(chunk["timestamp"]) for chunk in timeline]
+    assert found["timeline"][1]["scores"] == pytest.approx(timeline[1]["scores"], abs=1e-4)
     quality = pipeline("audio-quality-assessment", model=folder["clap-small"])(CLIPS[0])
     assert found["quality"] == pytest.approx(quality.score, abs=1e-5)
     assert found["caption"] == pipeline("audio-captioning", model=folder["pengi-small"])(CLIPS[4])
     ask = pipeline("audio-question-answering", model=folder["mellow-small"])
-    assert found["answer"] == ask(CLIPS[4], question="what is the sound?")["answer"]
+    answer = ask(CLIPS[4], question="what is the sound?", choices=["rain", "cow mooing", "bell ringing"])
+    scores = [[(row["choice"], row["score"]) for row in result["scores"]] for result in (found["answer"], answer)]
+    assert dict(scores[0]) == pytest.approx(dict(scores[1]), abs=1e-4)  # the same at every step in time
     assert found["difference"] == pipeline("audio-difference", model=folder["adiff-small"])((CLIPS[0], CLIPS[4]))
     assert found["pengi"] == ["PengiForConditionalGeneration", "PengiProcessor", "AfmEarsFeatureExtractor"]
     clapcap = pipeline("audio-captioning", model=str(with_code / "clapcap"))

@@ -35,7 +35,6 @@ from ..models.clap_afm.embedding_clap_afm import (
 from ..models.clap_afm.texts_clap_afm import Tokens, longest_text
 from ..models.clap_afm.timeline_clap_afm import TIMELINE, extract_with_timeline, plan_timeline
 from ..models.common.batch_afm import AfmBatchFeature
-from ..models.common.feature_extraction_afm import AfmFeatureExtractor
 from ..models.common.text_side_afm import text_side_version
 from .pipeline_audio_inputs import as_inputs, collate_features, load_batches
 
@@ -150,7 +149,7 @@ class ZeroShotAudioClassificationPipeline(Pipeline):
 
     def _cast(self, features: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """In the model's dtype; log-mels of this package stay in fp32, in which its models normalise them."""
-        batch = AfmBatchFeature if isinstance(self.feature_extractor, AfmFeatureExtractor) else BatchFeature
+        batch = AfmBatchFeature if hasattr(self.feature_extractor, "window_hop_s") else BatchFeature
         return dict(batch(dict(features)).to(self.dtype))
 
     def clear_label_cache(self) -> None:

@@ -90,13 +90,13 @@ def plan_timeline(model: Any, extractor: Any, hop_s: float | None = None) -> Tim
 
 def _steps(config: Any, extractor: Any, length: int) -> tuple[tuple[tuple[int, int], ...], int]:
     """Where the encoder's steps lie in a window, and samples from one to the next; none if it has no steps."""
-    if isinstance(config, AfmEarsConfig):
+    if config.model_type == AfmEarsConfig.model_type:
         count = config.num_steps()
         ears = zip(config.configs(), config.frames, extractor.front_ends(), strict=True)
         found = ((ear, front) for ear, frames, front in ears if _num_steps(ear, frames) == count)
         stepping, front = next(found, (None, extractor))
     else:
-        stepping, front = (config if isinstance(config, STEPPING) else None), extractor
+        stepping, front = (config if config.model_type in STEPPING else None), extractor
         count = 0 if stepping is None else _num_steps(config, extractor.log_mel(torch.zeros(1, length)).shape[1])
     if stepping is None:
         return (), 0
@@ -111,7 +111,7 @@ def _steps(config: Any, extractor: Any, length: int) -> tuple[tuple[tuple[int, i
 
 
 def _num_steps(config: Any, frames: int) -> int:
-    return int(config.num_steps(frames)) if isinstance(config, STEPPING) else 0
+    return int(config.num_steps(frames)) if config.model_type in STEPPING else 0
 
 
 # ---------------------------------------------------------------------------------------------------------------------

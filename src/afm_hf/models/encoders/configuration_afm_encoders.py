@@ -28,8 +28,9 @@ def _settings(ear: PreTrainedConfig | dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if name not in ABOUT_THE_FILE}
 
 
-# Ears whose embedding of a clip is the mean of embeddings of the same width at steps in time.
-STEPPING = (AfmYamnetConfig, AfmEffectsCnnConfig)
+# Ears whose embedding of a clip is the mean of embeddings of the same width at steps in time. They are known by their
+# type and not by their class, of which there are two where model and processor are loaded with the code of a Hub repo.
+STEPPING = (AfmYamnetConfig.model_type, AfmEffectsCnnConfig.model_type)
 
 
 @strict
@@ -103,7 +104,7 @@ class AfmEarsConfig(AfmConfig):
         """Steps in time of a clip: those of the ear that has the most. `frames` are the config's own."""
         steps = [1]
         for config, length in zip(self.configs(), self.frames, strict=True):
-            if isinstance(config, STEPPING):
+            if config.model_type in STEPPING:
                 steps.append(config.num_steps(length))
         return max(steps)
 

@@ -68,7 +68,7 @@ class AfmEarsFeatureExtractor(AfmFeatureExtractor):
 
 
 def _front_end(ear: Any, number: int) -> AfmFeatureExtractor:
-    if isinstance(ear, AfmFeatureExtractor):
+    if hasattr(ear, "log_mel"):  # of whatever copy of the class, as in a Hub repo with code
         return ear
     settings = dict(ear)
     kind = KINDS.get(str(settings.pop("feature_extractor_type", "")))
