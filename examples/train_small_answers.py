@@ -10,10 +10,11 @@ they are; mappers and a language model of four layers learn from scratch.
 Mellow has to compare words of the question with what is heard, and did not learn it in thousands of steps from class
 scores that are right in six of ten. So it begins with the truth in their place, which then fades (`--told`); each label
 is one token; the vectors of a clip are first taught to point at the token of its label, and attention begins with what
-is like. mellow-small was trained so, and then once more with more choices among the questions, from where it was:
+is like. A run may go on from another; mellow-small was trained in three (its card says what differed):
 
     ... --model mellow --output first
-    ... --model mellow --output mellow-small --start first --steps 3000 --told 0.35 0.5 --seed 1
+    ... --model mellow --output second --start first --steps 3000 --told 0.35 0.5 --seed 1
+    ... --model mellow --output mellow-small --start second --steps 2000 --told 0.35 0.5 --seed 2
 
 `--validation` leaves out some packages of the training side and prints how many answers about their clips are right to
 the letter, for choosing settings; they are heard through a head that has not heard them. Seeded, one thread.
