@@ -147,7 +147,7 @@ def test_a_killed_driver_goes_on(cluster, clips, model, tmp_path):
             result = append(writer, block)
             writer.flush()
             os.kill(os.getpid(), signal.SIGKILL)
-        distributed._append = dying
+        distributed._append, distributed._UNITS_AT_A_TIME = dying, 5
         distributed.embed_with_ray({str(tmp_path / "clips")!r}, {str(tmp_path / "ray.lance")!r}, {str(model)!r},
                                    batch_size=1, embedders=1, decoders=1)
     """
