@@ -165,7 +165,8 @@ class AfmEarsModel(StillBatchNorms, PreTrainedModel):
         ):
             outputs = ear(features[:, :, :length], **wanted)
             pooled.append(outputs.pooler_output)
-            own = outputs.last_hidden_state if ear.config.model_type in STEPPING else outputs.pooler_output[:, None]
+            config: Any = ear.config
+            own = outputs.last_hidden_state if config.model_type in STEPPING else outputs.pooler_output[:, None]
             steps.append(own[:, torch.arange(self.steps, device=own.device) * own.shape[1] // self.steps])
             hidden_states += outputs.hidden_states or ()
         clip, in_time = self._standardized(torch.cat(pooled, dim=-1)), self._standardized(torch.cat(steps, dim=-1))
