@@ -4,11 +4,12 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from huggingface_hub import constants
+
+from ..models.common.writing_afm import write_text
 
 WEIGHTS = (".safetensors", ".bin")
 
@@ -39,7 +40,7 @@ def remembered(folder: str | os.PathLike[str], settings: str, compute: Callable[
         pass
     made = compute()
     with contextlib.suppress(OSError):  # a full disk, or a cache that is read only: computed again next time
-        _write(place, made)
+        write_text(place, made, "the fingerprint of a model")
     return made
 
 
@@ -53,15 +54,3 @@ def _key(folder: Path, settings: str) -> str | None:
         return None
     marks = [[name, state.st_size, state.st_mtime_ns, state.st_ino] for state, name in states]
     return hashlib.sha256(json.dumps([1, marks, settings]).encode()).hexdigest()
-
-
-def _write(place: Path, text: str) -> None:
-    place.parent.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(dir=place.parent)
-    try:
-        with os.fdopen(handle, "w") as file:
-            file.write(text)
-        os.replace(draft, place)
-    except OSError:
-        Path(draft).unlink(missing_ok=True)
-        raise
