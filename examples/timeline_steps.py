@@ -19,6 +19,7 @@ from evaluate_small_clap import read_metadata
 from transformers import pipeline
 
 import afm_hf
+from afm_hf.evaluation.bootstrap import bootstrap_interval
 
 SECONDS, GRID_S = 3.0, 0.05
 
@@ -43,9 +44,11 @@ def best_at(times: np.ndarray, chunks: list[dict[str, Any]]) -> list[str | None]
 
 def told(name: str, right: list[float], either: list[float]) -> None:
     """One line: per cent of the time, with an interval."""
-    draws = np.random.default_rng(0).choice(np.array(right), (2000, len(right))).mean(1)
-    low, high = np.percentile(draws, [2.5, 97.5])
-    print(f"{name:28s} the label {100 * np.mean(right):5.1f} % of the time [{100 * low:.1f}, {100 * high:.1f}]", end="")
+    found = bootstrap_interval(right)
+    print(
+        f"{name:28s} the label {100 * found.value:5.1f} % of the time [{100 * found.low:.1f}, {100 * found.high:.1f}]",
+        end="",
+    )
     print(f"   the label or the other {100 * np.mean(either):5.1f} %", flush=True)
 
 
