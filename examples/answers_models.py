@@ -161,12 +161,17 @@ def attend_to_likes(model: PreTrainedModel, size: float = 0.08) -> None:
     Trained transformers come near to this ("Mimetic initialization of self-attention layers", arXiv 2305.09828). Here
     it lets a label in a question find the same label in what is heard, which three thousand steps did not learn alone.
     """
-    words, norm = model.get_input_embeddings(), model.model.language_model.norm
-    words.weight.mul_(WORD_SIZE / words.weight.std())
-    norm.weight.mul_(0.02 / WORD_SIZE)
     for layer in model.model.language_model.layers:
         torch.nn.init.normal_(layer.self_attn.q_proj.weight, std=size)
         layer.self_attn.k_proj.weight.copy_(layer.self_attn.q_proj.weight)
+
+
+@torch.no_grad()
+def enlarge_words(model: PreTrainedModel) -> None:
+    """Let the vectors of words begin so large that what is like a token itself stands out; logits stay as they are."""
+    words, norm = model.get_input_embeddings(), model.model.language_model.norm
+    words.weight.mul_(WORD_SIZE / words.weight.std())
+    norm.weight.mul_(0.02 / WORD_SIZE)
 
 
 def as_large_as_words(model: PreTrainedModel) -> None:

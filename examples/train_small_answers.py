@@ -35,6 +35,7 @@ from answers_models import (
     attend_to_likes,
     begin_labels,
     build,
+    enlarge_words,
     loss_of,
     make_tokenizer,
 )
@@ -87,6 +88,7 @@ def train(args: argparse.Namespace) -> None:
         begin_from(model, args.start)
     elif is_mellow:
         begin_labels(model, tokenizer, clips.names, clips.classes)
+        enlarge_words(model)
         attend_to_likes(model)
         as_large_as_words(model)
         tokens = tokenizer.convert_tokens_to_ids(clips.names)

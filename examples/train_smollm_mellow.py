@@ -32,7 +32,7 @@ import numpy as np
 import torch
 from answers_heard import Heard, label_embeddings
 from answers_models import align, as_large_as_words, classifying_ears, load_classifying_ears, loss_of
-from answers_tasks import MELLOW_EVENT, YES_OR_NO, MellowTasks, told_at
+from answers_tasks import MELLOW_EVENT, YES_OR_NO, Example, MellowTasks, told_at
 from safetensors.torch import load_file, save_file
 from small_clap_features import feature_extractor
 from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
@@ -42,6 +42,7 @@ from afm_hf import ClapAfmModel, MellowConfig, MellowForCausalLM, MellowProcesso
 AUDIO = "<|audio|>"
 TURN = "<|im_end|>\n<|im_start|>assistant\n"  # between question and answer, as the language model was trained
 LEARNS = ("lora_", "model.audio_projection.", "frame_projection.")
+BATCHES_DRAWN = 8  # at once, to be sorted by length
 WEIGHTS, SETTINGS = "adapter.safetensors", "adapter.json"
 
 
@@ -129,8 +130,12 @@ def train(args: argparse.Namespace) -> None:
     model.train()
     recent: list[float] = []
     start = time.process_time()
+    batches: list[list[Example]] = []
     for step in range(1, args.steps + 1):
-        drawn = tasks.draw(args.batch, told_at(step, args.steps, *args.told))
+        if not batches:
+            told = told_at(step, args.steps, *args.told)
+            batches = of_like_length(tasks.draw(BATCHES_DRAWN * args.batch, told), args.batch, tasks.rng)
+        drawn = batches.pop()
         heard = tasks.heard(drawn)
         heard = heard + args.noise * spread * torch.randn_like(heard)
         loss, _ = loss_of("mellow", model, processor, drawn, heard)
@@ -144,6 +149,13 @@ def train(args: argparse.Namespace) -> None:
             used = time.process_time() - start
             print(f"step {step}: loss {np.mean(recent[-args.every :]):.3f}, {used:.0f} CPU-s", flush=True)
             save(model, settings, args.output)
+
+
+def of_like_length(drawn: list[Example], batch: int, rng: np.random.Generator) -> list[list[Example]]:
+    """Batches of examples of like length, in any order: a long answer would fill all rows of its batch."""
+    drawn = sorted(drawn, key=lambda example: len(example.prompt) + len(example.answer))
+    batches = [drawn[start : start + batch] for start in range(0, len(drawn), batch)]
+    return [batches[i] for i in rng.permutation(len(batches))]
 
 
 def words_of(model: MellowForCausalLM, processor: MellowProcessor, labels: list[str]) -> torch.Tensor:
