@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 
 import pytest
 from commands import run_command as run
@@ -10,6 +11,8 @@ from generating_models import save, write_clips
 from transformers import pipeline
 from transformers.pipelines import PIPELINE_REGISTRY
 from transformers.utils import logging
+
+from afm_hf.cli.answers import read_pairs
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +112,17 @@ def test_differences_are_those_of_the_pipeline(clips, adiff, tmp_path):
     assert "gone.wav: the second clip: " in result.stderr
 
 
+@pytest.mark.parametrize(("sign", "encoding"), [(";", "utf-8"), ("\t", "utf-8"), (",", "utf-16")])
+def test_pairs_of_tables_as_spreadsheets_write_them(sign, encoding, clips, tmp_path):
+    table = tmp_path / "clips" / "pairs.csv"
+    table.write_text(f"first{sign}second\n00.wav{sign}01.wav\n", encoding=encoding)
+    rows = read_pairs(table, {"first": ("first",), "second": ("second",)}, ("first", "second"))
+    assert rows == [{"first": str(clips[0]), "second": str(clips[1])}]
+    table.write_text("first,second\n00.wav,é.wav\n", encoding="latin-1")
+    with pytest.raises(ValueError, match=re.escape(str(table))):
+        read_pairs(table, {"first": ("first",), "second": ("second",)}, ("first", "second"))
+
+
 # -- wrong use --------------------------------------------------------------------------------------------------------
 
 
@@ -128,7 +142,7 @@ def test_differences_are_those_of_the_pipeline(clips, adiff, tmp_path):
         (["difference", "CLIP", "CLIP", "--pairs", "x.csv"], "Give two files"),
         (["difference", "--pairs", "missing.csv"], "missing.csv"),
         (["difference", "--pairs", "WRONG"], r"['a', 'b']; expected `first` and `second`"),
-        (["difference", "--pairs", "SHORT"], "Line 2 of"),
+        (["difference", "--pairs", "SHORT"], "short.csv:2"),
         (["difference", "CLIP", "CLIP", "--model", "PENGI"], "hears two clips, ADIFF or Mellow, but PengiFor"),
         (["difference", "CLIP", "CLIP", "--tier", "long"], "long"),
     ],

@@ -1,9 +1,9 @@
-"""What the commands of the models that answer in words share: options, the answers file by file, output."""
+"""What the commands of the models that answer in words share: options, tables of pairs, answers, output."""
 
 import csv
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
@@ -215,3 +215,32 @@ def _shown(name: str, value: Any) -> str:
 def _one_line(text: str) -> str:
     """Without tabs and line breaks, which would look like other columns and rows."""
     return " ".join(text.split())
+
+
+def read_pairs(path: Path, columns: Mapping[str, Sequence[str]], files: Sequence[str]) -> list[dict[str, str]]:
+    """
+    The rows of a table of pairs, under the first of the names that each column may have.
+
+    Args:
+        path: The table: `.csv`, `.tsv`, `.jsonl`, `.json` or `.parquet`.
+        columns: For each column the names it may have in the table, ours first.
+        files: The columns that name files; these lie where the table does, unless their paths are absolute.
+
+    Raises:
+        ValueError: if the table cannot be read, holds no pairs, lacks a column, or a cell is empty.
+    """
+    from ..data.tables.rows import read_rows
+
+    rows: list[dict[str, str]] = []
+    for row in read_rows(path):
+        names = {ours: next((name for name in known if name in row.fields), ours) for ours, known in columns.items()}
+        if absent := [name for name in names.values() if name not in row.fields]:
+            expected = " and ".join(f"`{known[0]}`" for known in columns.values())
+            raise ValueError(
+                f"{path} has the columns {list(row.fields)}; expected {expected} ({absent[0]} is missing)."
+            )
+        texts = {ours: row.needed(name) for ours, name in names.items()}
+        rows.append({ours: str(path.parent / text) if ours in files else text for ours, text in texts.items()})
+    if not rows:
+        raise ValueError(f"{path} holds no pairs.")
+    return rows

@@ -1,6 +1,5 @@
 """`afm-hf difference`: how two files differ."""
 
-import csv
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -15,11 +14,15 @@ from .answers import (
     TextFormat,
     TextFormatOption,
     given,
+    read_pairs,
 )
 from .common import BatchOption, DeviceOption, WorkersOption, errors_for_users
 from .kept import KeptOption, OverwriteOption, interrupted, kept_results
 
-PAIR_COLUMNS = (("first", "filepath1"), ("second", "filepath2"))  # ours, and those of the authors' data files
+PAIR_COLUMNS = {
+    "first": ("first", "filepath1"),
+    "second": ("second", "filepath2"),
+}  # ours, and those of the authors' data files
 
 
 class Tier(str, Enum):
@@ -35,7 +38,9 @@ def difference(
     second: Annotated[Path | None, typer.Argument(help="The file to compare it to.", show_default=False)] = None,
     pairs: Annotated[
         Path | None,
-        typer.Option(help="A CSV file with many pairs, in columns `first` and `second`; paths from its folder."),
+        typer.Option(
+            help="A table of pairs (CSV, TSV, JSON, Parquet): columns `first` and `second`; paths from its folder."
+        ),
     ] = None,
     tier: Annotated[Tier, typer.Option(help="How much to say.")] = Tier.CONCISE,
     prompt: Annotated[str | None, typer.Option(help="What to ask.", show_default="that of the tier")] = None,
@@ -57,26 +62,9 @@ def difference(
         kept = kept_results(output, overwrite, output_format)
         if (None in (first, second)) if pairs is None else (first is not None):
             raise ValueError("Give two files, as `afm-hf difference first.wav second.wav`, or --pairs FILE.csv.")
-        rows = [{"first": str(first), "second": str(second)}] if pairs is None else _read_pairs(pairs)
+        rows = (
+            [{"first": str(first), "second": str(second)}] if pairs is None else read_pairs(pairs, PAIR_COLUMNS, PAIR)
+        )
         options = given(tier=tier.value, prompt=prompt, max_new_tokens=max_new_tokens)
         answers = Answers("audio-difference", model, device, options, batch_size, num_workers)
         answers.write(rows, {"difference": "generated_text"}, output_format, "difference", kept)
-
-
-def _read_pairs(path: Path) -> list[dict[str, str]]:
-    """Rows of a CSV file of pairs."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        table = csv.DictReader(file)
-        columns = table.fieldnames or []
-        found = [next((name for name in names if name in columns), None) for names in PAIR_COLUMNS]
-        if None in found:
-            raise ValueError(f"{path} has the columns {list(columns)}; expected `first` and `second`.")
-        rows = []
-        for line in table:
-            pair = [line[str(column)] for column in found]
-            if not all(pair):
-                raise ValueError(f"Line {table.line_num} of {path} names only {sum(map(bool, pair))} of two files.")
-            rows.append({name: str(path.parent / file) for name, file in zip(PAIR, pair, strict=True)})
-    if not rows:
-        raise ValueError(f"{path} holds no pairs.")
-    return rows

@@ -1,15 +1,16 @@
 """The command `afm-hf entail`: do sentences follow from a clip?"""
 
-import csv
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from .answers import Answers, TextFormat, TextFormatOption, given
+from .answers import Answers, TextFormat, TextFormatOption, given, read_pairs
 from .common import BatchOption, DeviceOption, TruncationOption, WorkersOption, errors_for_users
 from .kept import KeptOption, KeptResults, OverwriteOption, interrupted, kept_results
+
+PAIR_COLUMNS = {"file": ("audio",), "hypothesis": ("hypothesis",)}
 
 
 class Scoring(str, Enum):
@@ -36,7 +37,9 @@ def entail(
     ] = None,
     pairs: Annotated[
         Path | None,
-        typer.Option(help="A CSV file with many pairs, in columns `audio` and `hypothesis`; paths from its folder."),
+        typer.Option(
+            help="A table of pairs (CSV, TSV, JSON, Parquet): columns `audio` and `hypothesis`; paths from its folder."
+        ),
     ] = None,
     model: Annotated[
         str | None, typer.Option("--model", help="A CLAP, Pengi or Mellow: a bundled model, a folder, or a Hub id.")
@@ -70,7 +73,7 @@ def entail(
             raise ValueError('Give a file and sentences, as `entail dog.wav "a dog barks"`, or --pairs FILE.csv.')
         rows = [{"file": str(audio), "hypothesis": text} for text in hypotheses or []]
         if pairs is not None:
-            rows = _read_pairs(pairs)
+            rows = read_pairs(pairs, PAIR_COLUMNS, ("file",))
         options = given(
             truncation=truncation,
             thresholds=thresholds,
@@ -115,21 +118,3 @@ def _resolved(captioner: str) -> str:
     from ..hub.loading import resolve_model
 
     return str(resolve_model(captioner))
-
-
-def _read_pairs(path: Path) -> list[dict[str, str]]:
-    """Rows of a CSV file of pairs."""
-    if not path.is_file():
-        raise ValueError(f"There is no file {path}.")
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        table = csv.DictReader(file)
-        if not {"audio", "hypothesis"} <= set(table.fieldnames or []):
-            raise ValueError(f"{path} has the columns {table.fieldnames}; expected `audio` and `hypothesis`.")
-        rows = []
-        for line in table:
-            if not line["audio"] or not (line["hypothesis"] or "").strip():
-                raise ValueError(f"Line {table.line_num} of {path} lacks its audio or hypothesis.")
-            rows.append({"file": str(path.parent / line["audio"]), "hypothesis": line["hypothesis"]})
-    if not rows:
-        raise ValueError(f"{path} holds no pairs.")
-    return rows
