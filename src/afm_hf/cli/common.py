@@ -10,7 +10,7 @@ import logging
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from enum import Enum
 from pathlib import Path
@@ -82,14 +82,34 @@ def with_log_level(command: Callable[..., None]) -> Callable[..., None]:
         _log_level.set(LogLevel.ERROR if quiet else log_level)
         command(*args, **kwargs)
 
-    added = {"log_level": (LogLevel.WARNING, LogLevelOption), "quiet": (False, QuietOption)}
+    added = {"log_level": (LogLevelOption, LogLevel.WARNING), "quiet": (QuietOption, False)}
+    return declared(run, command, added)
+
+
+def declared(
+    run: Callable[..., None],
+    command: Callable[..., None],
+    added: Mapping[str, tuple[Any, Any]],
+    in_place_of: str | None = None,
+) -> Callable[..., None]:
+    """
+    `run` as typer is to read it: with the parameters of `command`, and with more, behind them.
+
+    Args:
+        run: What is called.
+        command: What it wraps.
+        added: Annotation and default of each further option.
+        in_place_of: A parameter of `command` that `run` makes of them, and no option.
+    """
     more = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-        for name, (default, annotation) in added.items()
+        for name, (annotation, default) in added.items()
     ]
     signature = inspect.signature(command)
-    run.__signature__ = signature.replace(parameters=[*signature.parameters.values(), *more])  # type: ignore[attr-defined]
-    run.__annotations__ = {**command.__annotations__, **{name: annotation for name, (_, annotation) in added.items()}}
+    own = [each for name, each in signature.parameters.items() if name != in_place_of]
+    run.__signature__ = signature.replace(parameters=[*own, *more])  # type: ignore[attr-defined]
+    kinds = {name: kind for name, kind in command.__annotations__.items() if name != in_place_of}
+    run.__annotations__ = {**kinds, **{name: annotation for name, (annotation, _) in added.items()}}
     return run
 
 

@@ -1,13 +1,26 @@
 """What the experiments' commands share: options, folders of benchmarks, how tables are shown."""
 
+import functools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..common import FAILED, OutputFormat, is_quiet, note
+from ..common import (
+    FAILED,
+    BatchOption,
+    DeviceOption,
+    FormatOption,
+    OutputFormat,
+    TruncationOption,
+    WorkersOption,
+    declared,
+    is_quiet,
+    note,
+)
 
 if TYPE_CHECKING:
     from ...evaluation.experiments.measuring import Data
@@ -31,6 +44,12 @@ LimitOption = Annotated[int | None, typer.Option("--limit", min=1, help="Only so
 DrawsOption = Annotated[int, typer.Option("--bootstrap", min=0, help="Draws for the intervals.")]
 SeedOption = Annotated[int, typer.Option("--seed", help="Of all that is drawn.")]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Start anew, whatever there is.")]
+EpochsOption = Annotated[
+    float | None, typer.Option(min=0.01, help="For fine-tune: of each training.", show_default="30")
+]
+LearningRateOption = Annotated[
+    float | None, typer.Option(min=1e-9, help="For fine-tune: of all weights.", show_default="0.0001")
+]
 GOES_ON = "Interrupted. The same command (without --overwrite) goes on from here."
 
 
@@ -57,6 +76,56 @@ def data_of(given: Sequence[str], split: str | None = None, limit: int | None = 
     from ...evaluation.experiments.measuring import Data
 
     return [Data(name, folder, split, limit) for name, folder in folders_of(given).items()]
+
+
+@dataclass(frozen=True)
+class Running:
+    """How an experiment runs: the options that all of them have, each a field with the default of the option."""
+
+    split: SplitOption = None
+    limit: LimitOption = None
+    bootstrap: DrawsOption = 1000
+    seed: SeedOption = 0
+    truncation: TruncationOption = None
+    batch_size: BatchOption = 8
+    device: DeviceOption = None
+    num_workers: WorkersOption = 0
+    overwrite: OverwriteOption = False
+    output_format: FormatOption = OutputFormat.TABLE
+
+    def data(self, given: Sequence[str]) -> "list[Data]":
+        """The benchmarks that a command names, the part of them that is asked for."""
+        return data_of(given, self.split, self.limit)
+
+    def options(self, **own: Any) -> dict[str, Any]:
+        """Arguments that the function of every experiment takes, and those of `own` that are given."""
+        shared = {
+            "draws": self.bootstrap,
+            "seed": self.seed,
+            "batch_size": self.batch_size,
+            "device": self.device,
+            "num_workers": self.num_workers,
+            "overwrite": self.overwrite,
+            "progress": not is_quiet(),
+        }
+        given = {"truncation": self.truncation and self.truncation.value, **own}
+        return {**shared, **{name: value for name, value in given.items() if value is not None}}
+
+    def show(self, result: "ExperimentResult", columns: Mapping[str, str], folder: Path) -> None:
+        """Prints the table as `--format` says, see [`show`]."""
+        show(result, self.output_format, columns, folder)
+
+
+def with_running(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with the options of [`Running`], which reach it as its argument `running`."""
+
+    @functools.wraps(command)
+    def run(*args: Any, **kwargs: Any) -> None:
+        shared = {field.name: kwargs.pop(field.name) for field in fields(Running)}
+        command(*args, running=Running(**shared), **kwargs)
+
+    options = {field.name: (field.type, field.default) for field in fields(Running)}
+    return declared(run, command, options, in_place_of="running")
 
 
 def show(result: "ExperimentResult", output_format: OutputFormat, columns: Mapping[str, str], folder: Path) -> None:
@@ -121,9 +190,3 @@ def _cell(row: Mapping[str, Any], name: str) -> str:
         spread = "" if low is None or high is None else f" [{low:+.2f}, {high:+.2f}]"
         return f"{value:+.2f}{spread}"
     return f"{value:.4f}" if abs(value) <= 1 else f"{value:.4g}"
-
-
-def running(draws: int, seed: int, overwrite: bool, **options: Any) -> dict[str, Any]:
-    """Arguments that every experiment takes."""
-    kept = {name: value for name, value in options.items() if value is not None}
-    return {"draws": draws, "seed": seed, "overwrite": overwrite, "progress": not is_quiet(), **kept}

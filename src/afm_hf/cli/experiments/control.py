@@ -4,33 +4,14 @@ from typing import Annotated
 
 import typer
 
-from ..common import (
-    BatchOption,
-    DeviceOption,
-    FormatOption,
-    OutputFormat,
-    TruncationOption,
-    WorkersOption,
-    errors_for_users,
-)
+from ..common import errors_for_users
 from ..evaluate import Control, TaskName
-from .common import (
-    GOES_ON,
-    DatasetOption,
-    DrawsOption,
-    LimitOption,
-    OutputOption,
-    OverwriteOption,
-    SeedOption,
-    SplitOption,
-    data_of,
-    running,
-    show,
-)
+from .common import GOES_ON, DatasetOption, OutputOption, Running, with_running
 
 COLUMNS = {"metric": "metric", "heard": "heard", "value": "figure", "change": "points more"}
 
 
+@with_running
 def control(
     task: Annotated[TaskName, typer.Option(help="What is asked; one that does not learn from the clips.")],
     dataset: DatasetOption,
@@ -43,16 +24,8 @@ def control(
         list[Control] | None,
         typer.Option(help="What stands in place of the clips; repeat it.", show_default="noise, silence, swapped"),
     ] = None,
-    split: SplitOption = None,
-    limit: LimitOption = None,
-    bootstrap: DrawsOption = 1000,
-    seed: SeedOption = 0,
-    truncation: TruncationOption = None,
-    batch_size: BatchOption = 8,
-    device: DeviceOption = None,
-    num_workers: WorkersOption = 0,
-    overwrite: OverwriteOption = False,
-    output_format: FormatOption = OutputFormat.TABLE,
+    *,
+    running: Running,
 ) -> None:
     """Ask the same with noise, next to silence, or other clips in place of the audio: what is right without listening.
 
@@ -62,15 +35,7 @@ def control(
     with errors_for_users(GOES_ON):
         from ...evaluation.experiments.control import hearing_control
 
-        how = running(
-            bootstrap,
-            seed,
-            overwrite,
-            batch_size=batch_size,
-            num_workers=num_workers,
-            truncation=truncation and truncation.value,
-        )
         controls = [each.value for each in heard or Control]
-        (data,) = data_of([dataset], split, limit)
-        found = hearing_control(task.value, data, output, model, controls, device=device, **how)
-        show(found, output_format, COLUMNS, output)
+        (data,) = running.data([dataset])
+        found = hearing_control(task.value, data, output, model, controls, **running.options())
+        running.show(found, COLUMNS, output)

@@ -4,28 +4,8 @@ from typing import Annotated
 
 import typer
 
-from ..common import (
-    BatchOption,
-    DeviceOption,
-    FormatOption,
-    OutputFormat,
-    TruncationOption,
-    WorkersOption,
-    errors_for_users,
-)
-from .common import (
-    GOES_ON,
-    DatasetOption,
-    DrawsOption,
-    LimitOption,
-    OutputOption,
-    OverwriteOption,
-    SeedOption,
-    SplitOption,
-    data_of,
-    running,
-    show,
-)
+from ..common import errors_for_users
+from .common import GOES_ON, DatasetOption, OutputOption, Running, with_running
 
 JudgeOption = Annotated[
     str | None,
@@ -50,6 +30,7 @@ CANNOT_TELL_COLUMNS = {
 }
 
 
+@with_running
 def stop_words(
     dataset: DatasetOption,
     output: OutputOption,
@@ -61,16 +42,8 @@ def stop_words(
             show_default="it, the, a, no articles, is and are",
         ),
     ] = None,
-    split: SplitOption = None,
-    limit: LimitOption = None,
-    bootstrap: DrawsOption = 1000,
-    seed: SeedOption = 0,
-    truncation: TruncationOption = None,
-    batch_size: BatchOption = 8,
-    device: DeviceOption = None,
-    num_workers: WorkersOption = 0,
-    overwrite: OverwriteOption = False,
-    output_format: FormatOption = OutputFormat.TABLE,
+    *,
+    running: Running,
 ) -> None:
     """Change stop words of hypothesis and prompt, and see how many deductions change.
 
@@ -80,20 +53,13 @@ def stop_words(
     with errors_for_users(GOES_ON):
         from ...evaluation.experiments.deduction import parse_changes, stop_word_robustness
 
-        how = running(
-            bootstrap,
-            seed,
-            overwrite,
-            batch_size=batch_size,
-            num_workers=num_workers,
-            truncation=truncation and truncation.value,
-        )
-        (data,) = data_of([dataset], split, limit)
+        (data,) = running.data([dataset])
         changes = parse_changes(change) if change else None
-        found = stop_word_robustness(data, output, model, changes, device=device, **how)
-        show(found, output_format, STOP_WORD_COLUMNS, output)
+        found = stop_word_robustness(data, output, model, changes, **running.options())
+        running.show(found, STOP_WORD_COLUMNS, output)
 
 
+@with_running
 def cannot_tell(
     dataset: DatasetOption,
     output: OutputOption,
@@ -102,16 +68,8 @@ def cannot_tell(
         list[str] | None,
         typer.Option(help="For Pengi and Mellow: a further question with {hypothesis}, {options}; repeat it."),
     ] = None,
-    split: SplitOption = None,
-    limit: LimitOption = None,
-    bootstrap: DrawsOption = 1000,
-    seed: SeedOption = 0,
-    truncation: TruncationOption = None,
-    batch_size: BatchOption = 8,
-    device: DeviceOption = None,
-    num_workers: WorkersOption = 0,
-    overwrite: OverwriteOption = False,
-    output_format: FormatOption = OutputFormat.TABLE,
+    *,
+    running: Running,
 ) -> None:
     """Look at "cannot tell" in entailment: how often it is said of which relation, and whether that is heard.
 
@@ -121,14 +79,6 @@ def cannot_tell(
     with errors_for_users(GOES_ON):
         from ...evaluation.experiments.deduction import cannot_tell as look_at
 
-        how = running(
-            bootstrap,
-            seed,
-            overwrite,
-            batch_size=batch_size,
-            num_workers=num_workers,
-            truncation=truncation and truncation.value,
-        )
-        (data,) = data_of([dataset], split, limit)
-        found = look_at(data, output, model, prompt or (), device=device, **how)
-        show(found, output_format, CANNOT_TELL_COLUMNS, output)
+        (data,) = running.data([dataset])
+        found = look_at(data, output, model, prompt or (), **running.options())
+        running.show(found, CANNOT_TELL_COLUMNS, output)

@@ -5,28 +5,8 @@ from typing import Annotated
 
 import typer
 
-from ..common import (
-    BatchOption,
-    DeviceOption,
-    FormatOption,
-    OutputFormat,
-    TruncationOption,
-    WorkersOption,
-    errors_for_users,
-)
-from .common import (
-    GOES_ON,
-    DatasetsOption,
-    DrawsOption,
-    LimitOption,
-    OutputOption,
-    OverwriteOption,
-    SeedOption,
-    SplitOption,
-    data_of,
-    running,
-    show,
-)
+from ..common import errors_for_users
+from .common import GOES_ON, DatasetsOption, EpochsOption, LearningRateOption, OutputOption, Running, with_running
 
 COLUMNS = {
     "domain": "domain",
@@ -47,6 +27,7 @@ class Way(str, Enum):
     FINE_TUNE = "fine-tune"
 
 
+@with_running
 def domains(
     dataset: DatasetsOption,
     output: OutputOption,
@@ -57,22 +38,10 @@ def domains(
     way: Annotated[
         list[Way] | None, typer.Option(help="Only these ways; repeat it.", show_default="zero-shot, linear-probe")
     ] = None,
-    epochs: Annotated[
-        float | None, typer.Option(min=0.01, help="For fine-tune: of each training.", show_default="30")
-    ] = None,
-    learning_rate: Annotated[
-        float | None, typer.Option(min=1e-9, help="For fine-tune: of all weights.", show_default="0.0001")
-    ] = None,
-    split: SplitOption = None,
-    limit: LimitOption = None,
-    bootstrap: DrawsOption = 1000,
-    seed: SeedOption = 0,
-    truncation: TruncationOption = None,
-    batch_size: BatchOption = 8,
-    device: DeviceOption = None,
-    num_workers: WorkersOption = 0,
-    overwrite: OverwriteOption = False,
-    output_format: FormatOption = OutputFormat.TABLE,
+    epochs: EpochsOption = None,
+    learning_rate: LearningRateOption = None,
+    *,
+    running: Running,
 ) -> None:
     """Compare zero-shot with a linear probe and with fine-tuning, over the domains of the papers.
 
@@ -83,17 +52,8 @@ def domains(
     with errors_for_users(GOES_ON):
         from ...evaluation.experiments.domains import zero_shot_against_supervised
 
-        how = running(
-            bootstrap,
-            seed,
-            overwrite,
-            batch_size=batch_size,
-            num_workers=num_workers,
-            truncation=truncation and truncation.value,
-            epochs=epochs,
-            learning_rate=learning_rate,
-        )
         ways = [each.value for each in way or (Way.ZERO_SHOT, Way.LINEAR_PROBE)]
-        data = data_of(dataset, split, limit)
-        found = zero_shot_against_supervised(data, output, model or ["clap-small"], ways, device=device, **how)
-        show(found, output_format, COLUMNS, output)
+        data = running.data(dataset)
+        how = running.options(epochs=epochs, learning_rate=learning_rate)
+        found = zero_shot_against_supervised(data, output, model or ["clap-small"], ways, **how)
+        running.show(found, COLUMNS, output)

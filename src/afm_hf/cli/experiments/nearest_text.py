@@ -6,28 +6,8 @@ from typing import Annotated
 
 import typer
 
-from ..common import (
-    BatchOption,
-    DeviceOption,
-    FormatOption,
-    OutputFormat,
-    TruncationOption,
-    WorkersOption,
-    errors_for_users,
-)
-from .common import (
-    GOES_ON,
-    DatasetOption,
-    DrawsOption,
-    LimitOption,
-    OutputOption,
-    OverwriteOption,
-    SeedOption,
-    SplitOption,
-    data_of,
-    running,
-    show,
-)
+from ..common import errors_for_users
+from .common import GOES_ON, DatasetOption, OutputOption, Running, data_of, with_running
 
 COLUMNS = {"metric": "metric", "system": "system", "model": "model", "value": "figure", "change": "points more"}
 
@@ -43,6 +23,7 @@ class Answered(str, Enum):
     DIFFERENCE = "difference"
 
 
+@with_running
 def nearest_text(
     task: Annotated[Answered, typer.Option(help="What is answered.")],
     dataset: DatasetOption,
@@ -60,16 +41,8 @@ def nearest_text(
     against: Annotated[
         Path | None, typer.Option(help="In place of --model: the folder of its run of `afm-hf evaluate`.")
     ] = None,
-    split: SplitOption = None,
-    limit: LimitOption = None,
-    bootstrap: DrawsOption = 1000,
-    seed: SeedOption = 0,
-    truncation: TruncationOption = None,
-    batch_size: BatchOption = 8,
-    device: DeviceOption = None,
-    num_workers: WorkersOption = 0,
-    overwrite: OverwriteOption = False,
-    output_format: FormatOption = OutputFormat.TABLE,
+    *,
+    running: Running,
 ) -> None:
     """Answer with the text of the nearest training clip, and compare a model with that: reasoning, or retrieval?
 
@@ -82,15 +55,7 @@ def nearest_text(
 
         if model and against:
             raise ValueError("Both --model and --against are given; one system is compared with the baseline.")
-        how = running(
-            bootstrap,
-            seed,
-            overwrite,
-            batch_size=batch_size,
-            num_workers=num_workers,
-            truncation=truncation and truncation.value,
-        )
-        (data,) = data_of([dataset], split, limit)
+        (data,) = running.data([dataset])
         training = data_of([train], train_split)[0] if train else None
-        found = look_up(task.value, data, output, training, clap, model, against, device=device, **how)
-        show(found, output_format, COLUMNS, output)
+        found = look_up(task.value, data, output, training, clap, model, against, **running.options())
+        running.show(found, COLUMNS, output)

@@ -4,48 +4,20 @@ from typing import Annotated
 
 import typer
 
-from ..common import (
-    BatchOption,
-    DeviceOption,
-    FormatOption,
-    OutputFormat,
-    TruncationOption,
-    WorkersOption,
-    errors_for_users,
-)
-from .common import (
-    GOES_ON,
-    ClapOption,
-    DatasetsOption,
-    DrawsOption,
-    LimitOption,
-    OutputOption,
-    OverwriteOption,
-    SeedOption,
-    SplitOption,
-    data_of,
-    running,
-    show,
-)
+from ..common import errors_for_users
+from .common import GOES_ON, ClapOption, DatasetsOption, OutputOption, Running, with_running
 
 COLUMNS = {"dataset": "dataset", "template": "template", "metric": "metric", "value": "figure", "change": "points more"}
 
 
+@with_running
 def prompts(
     dataset: DatasetsOption,
     output: OutputOption,
     model: ClapOption = None,
     template: Annotated[list[str] | None, typer.Option(help="A further sentence with {}; repeat it.")] = None,
-    split: SplitOption = None,
-    limit: LimitOption = None,
-    bootstrap: DrawsOption = 1000,
-    seed: SeedOption = 0,
-    truncation: TruncationOption = None,
-    batch_size: BatchOption = 8,
-    device: DeviceOption = None,
-    num_workers: WorkersOption = 0,
-    overwrite: OverwriteOption = False,
-    output_format: FormatOption = OutputFormat.TABLE,
+    *,
+    running: Running,
 ) -> None:
     """Classify the same clips with every stored template, and with all of them at once.
 
@@ -55,10 +27,6 @@ def prompts(
     with errors_for_users(GOES_ON):
         from ...evaluation.experiments.prompts import prompt_sensitivity
 
-        how = running(
-            bootstrap, seed, overwrite, batch_size=batch_size, num_workers=num_workers,
-            truncation=truncation and truncation.value,
-        )  # fmt: skip
-        data = data_of(dataset, split, limit)
-        found = prompt_sensitivity(data, output, model, templates=template or (), device=device, **how)
-        show(found, output_format, COLUMNS, output)
+        data = running.data(dataset)
+        found = prompt_sensitivity(data, output, model, templates=template or (), **running.options())
+        running.show(found, COLUMNS, output)

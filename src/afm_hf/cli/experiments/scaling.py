@@ -5,28 +5,16 @@ from typing import Annotated
 
 import typer
 
-from ..common import (
-    BatchOption,
-    DeviceOption,
-    FormatOption,
-    OutputFormat,
-    TruncationOption,
-    WorkersOption,
-    errors_for_users,
-)
+from ..common import errors_for_users
 from .common import (
     GOES_ON,
     ClapOption,
     DatasetOption,
-    DrawsOption,
-    LimitOption,
+    EpochsOption,
+    LearningRateOption,
     OutputOption,
-    OverwriteOption,
-    SeedOption,
-    SplitOption,
-    data_of,
-    running,
-    show,
+    Running,
+    with_running,
 )
 
 COLUMNS = {
@@ -47,6 +35,7 @@ class Learner(str, Enum):
     FINE_TUNE = "fine-tune"
 
 
+@with_running
 def scaling(
     dataset: DatasetOption,
     output: OutputOption,
@@ -61,22 +50,10 @@ def scaling(
         ),
     ] = None,
     repeats: Annotated[int, typer.Option(min=1, help="Draws of each part.")] = 5,
-    epochs: Annotated[
-        float | None, typer.Option(min=0.01, help="For fine-tune: of each training.", show_default="30")
-    ] = None,
-    learning_rate: Annotated[
-        float | None, typer.Option(min=1e-9, help="For fine-tune: of all weights.", show_default="0.0001")
-    ] = None,
-    split: SplitOption = None,
-    limit: LimitOption = None,
-    bootstrap: DrawsOption = 1000,
-    seed: SeedOption = 0,
-    truncation: TruncationOption = None,
-    batch_size: BatchOption = 8,
-    device: DeviceOption = None,
-    num_workers: WorkersOption = 0,
-    overwrite: OverwriteOption = False,
-    output_format: FormatOption = OutputFormat.TABLE,
+    epochs: EpochsOption = None,
+    learning_rate: LearningRateOption = None,
+    *,
+    running: Running,
 ) -> None:
     """Train classifiers on parts of the training set, and say from how many clips on they beat zero-shot.
 
@@ -87,18 +64,9 @@ def scaling(
     with errors_for_users(GOES_ON):
         from ...evaluation.experiments.scaling import FRACTIONS, data_scaling
 
-        how = running(
-            bootstrap,
-            seed,
-            overwrite,
-            batch_size=batch_size,
-            num_workers=num_workers,
-            truncation=truncation and truncation.value,
-            epochs=epochs,
-            learning_rate=learning_rate,
-        )
         ways = [each.value for each in way or (Learner.LINEAR_PROBE,)]
         parts = [each / 100 for each in part] if part else FRACTIONS
-        (data,) = data_of([dataset], split, limit)
-        found = data_scaling(data, output, model, ways, parts, repeats, device=device, **how)
-        show(found, output_format, COLUMNS, output)
+        (data,) = running.data([dataset])
+        how = running.options(epochs=epochs, learning_rate=learning_rate)
+        found = data_scaling(data, output, model, ways, parts, repeats, **how)
+        running.show(found, COLUMNS, output)

@@ -5,28 +5,8 @@ from typing import Annotated
 
 import typer
 
-from ..common import (
-    BatchOption,
-    DeviceOption,
-    FormatOption,
-    OutputFormat,
-    TruncationOption,
-    WorkersOption,
-    errors_for_users,
-)
-from .common import (
-    GOES_ON,
-    DatasetOption,
-    DrawsOption,
-    LimitOption,
-    OutputOption,
-    OverwriteOption,
-    SeedOption,
-    SplitOption,
-    data_of,
-    running,
-    show,
-)
+from ..common import errors_for_users
+from .common import GOES_ON, DatasetOption, OutputOption, Running, with_running
 
 COLUMNS = {
     "method": "method",
@@ -47,6 +27,7 @@ class Method(str, Enum):
     MAPPER = "mapper"
 
 
+@with_running
 def shots(
     dataset: DatasetOption,
     output: OutputOption,
@@ -66,16 +47,8 @@ def shots(
     learning_rate: Annotated[
         float | None, typer.Option(min=1e-9, help="For lora and mapper.", show_default="0.001, or 0.0001")
     ] = None,
-    split: SplitOption = None,
-    limit: LimitOption = None,
-    bootstrap: DrawsOption = 1000,
-    seed: SeedOption = 0,
-    truncation: TruncationOption = None,
-    batch_size: BatchOption = 8,
-    device: DeviceOption = None,
-    num_workers: WorkersOption = 0,
-    overwrite: OverwriteOption = False,
-    output_format: FormatOption = OutputFormat.TABLE,
+    *,
+    running: Running,
 ) -> None:
     """Learn from a few clips of each class and judge all others: mean and deviation over draws.
 
@@ -85,16 +58,7 @@ def shots(
     with errors_for_users(GOES_ON):
         from ...evaluation.experiments.shots import SHOTS, few_shot_table
 
-        how = running(
-            bootstrap,
-            seed,
-            overwrite,
-            batch_size=batch_size,
-            num_workers=num_workers,
-            truncation=truncation and truncation.value,
-            steps=steps,
-            learning_rate=learning_rate,
-        )
-        (data,) = data_of([dataset], split, limit)
-        found = few_shot_table(data, output, method.value, model, clips or SHOTS, repeats, device=device, **how)
-        show(found, output_format, COLUMNS, output)
+        (data,) = running.data([dataset])
+        how = running.options(steps=steps, learning_rate=learning_rate)
+        found = few_shot_table(data, output, method.value, model, clips or SHOTS, repeats, **how)
+        running.show(found, COLUMNS, output)
