@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import AutoModel, GPT2Config, PreTrainedTokenizerFast, Wav2Vec2Config
+from transformers import AutoConfig, AutoModel, GPT2Config, PreTrainedTokenizerFast, Wav2Vec2Config
 
 import afm_hf
 from afm_hf.data import read_audio_folder
@@ -45,14 +45,31 @@ def make_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
     return made
 
 
-def build(architecture: str, texts: list[str], width: int = 64, layers: int = 2) -> tuple[Any, Any]:
-    """The untrained model, with clap-small's YAMNet and a GPT-2 of `width` and `layers`, and its processor."""
+def build(
+    architecture: str,
+    texts: list[str],
+    width: int = 64,
+    layers: int = 2,
+    positions: int = 160,
+    language_model: str = "gpt2",
+) -> tuple[Any, Any]:
+    """
+    The untrained model and its processor.
+
+    Args:
+        architecture: `"clapcap"`, `"pengi"`, `"mellow"` or `"adiff"`; it hears with clap-small's YAMNet.
+        texts: What the tokenizer learns its words from.
+        width, layers, positions: Of the language model.
+        language_model: Its kind: `"gpt2"`, or `"llama"`, which SmolLM2 is.
+    """
     ear = AutoModel.from_pretrained(afm_hf.bundled_model()).audio_model.encoder.ears[0]
     front = afm_hf.AfmYamnetFeatureExtractor(max_length_s=2.415, truncation="first", padding="repeat")
     tokenizer = make_tokenizer(texts)
     end, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
-    shape = {"n_embd": width, "n_layer": layers, "n_head": max(4, width // 64)}
-    text = GPT2Config(vocab_size=len(tokenizer), n_positions=160, bos_token_id=end, eos_token_id=end, **shape)
+    shape = {"hidden_size": width, "num_hidden_layers": layers, "num_attention_heads": max(4, width // 64)}
+    more = {"intermediate_size": 4 * width} if language_model == "llama" else {}
+    words = {"vocab_size": len(tokenizer), "bos_token_id": end, "eos_token_id": end}
+    text = AutoConfig.for_model(language_model, max_position_embeddings=positions, **words, **shape, **more)
     sizes: dict[str, Any] = {"prefix_length": 4, "mapper_layers": 1, "mapper_heads": 4, "projection_dim": 384}
     audio = ear.config.to_dict()
     if architecture == "mellow":  # hears class probabilities, here of classes of its own

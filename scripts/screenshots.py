@@ -13,7 +13,7 @@ from PIL import Image
 from afm_hf import bundled_audio
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests" / "demo"))
+sys.path.insert(0, str(ROOT / "tests"))
 
 from browser import Visitor, chromium, missing, page_served  # noqa: E402 - it lies with the tests
 
@@ -80,7 +80,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "images", help="folder for the pictures")
     arguments = parser.parse_args()
-    if reason := missing():
+    if reason := missing("gradio", "matplotlib"):
         raise SystemExit(f"No pictures: {reason}.")
     arguments.output.mkdir(parents=True, exist_ok=True)
     with page_served() as address:

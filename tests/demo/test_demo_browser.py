@@ -6,7 +6,7 @@ from browser import Visitor, chromium, missing, page_served
 
 from afm_hf import bundled_audio
 
-REASON = missing()
+REASON = missing("gradio", "matplotlib")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(REASON is not None, reason=f"no browser test: {REASON}")]
 
 

@@ -80,7 +80,11 @@ def evaluate(
         typer.Option(help="For closed: what is asked.", show_default="Pengi's own for the dataset, or the model's"),
     ] = None,
     scoring: Annotated[
-        Scoring | None, typer.Option(help="For closed: how labels are found.", show_default="matching, as the papers")
+        Scoring | None,
+        typer.Option(
+            help="For closed: how labels are found; likelihood for entailment, too.",
+            show_default="matching, as the papers",
+        ),
     ] = None,
     similarity_model: Annotated[
         str | None,

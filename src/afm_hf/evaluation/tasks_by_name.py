@@ -120,7 +120,9 @@ RECIPES: dict[str, Recipe] = {
     "clotho-aqa": Recipe(SPEAKS, QUESTIONS, _plain(ClothoAqaTask), needs=("prompt", "answers")),
     "closed": Recipe("pengi-small", "audio-text-generation", _closed, (*USUAL, *WORDS), needs=LABEL),
     "difference": Recipe("adiff-small", "audio-difference", _plain(DifferenceTask), needs=("answer",), clips=(2,)),
-    "entailment": Recipe(CLAP, "audio-entailment", _plain(EntailmentTask), needs=("hypothesis", "label")),
+    "entailment": Recipe(
+        CLAP, "audio-entailment", _plain(EntailmentTask), (*USUAL, "scoring"), needs=("hypothesis", "label")
+    ),
     "entailment-probe": Recipe(
         CLAP,
         "audio-entailment",

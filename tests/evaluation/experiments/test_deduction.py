@@ -89,6 +89,33 @@ def test_models_that_answer_are_asked_with_other_words_and_keep_their_options(pa
     assert settings["prompt"] == "{hypothesis} {options}"
 
 
+def test_answers_are_read_by_the_likelihood_of_the_options_where_that_is_asked(pairs, tmp_path):
+    """So a model that says something else than an option has a deduction all the same."""
+    model = save_model("mellow", tmp_path / "speaker")
+    words = [
+        "--dataset",
+        f"folder={pairs}",
+        "--model",
+        model,
+        "--scoring",
+        "likelihood",
+        "--bootstrap",
+        0,
+        "--limit",
+        3,
+    ]
+    run_command("experiment", "stop-words", *words, "--output", tmp_path / "a", "--change", "it=the")
+    run_command("experiment", "cannot-tell", *words, "--output", tmp_path / "b")
+    for folder in (
+        tmp_path / "a" / "runs" / "0-as-it-is",
+        tmp_path / "a" / "runs" / "1-it-the",
+        tmp_path / "b/runs/own",
+    ):
+        lines = [json.loads(line)["prediction"] for line in (folder / "predictions-0.jsonl").read_text().splitlines()]
+        assert len(lines) == 3 and all(sum(line["scores"].values()) > 0 for line in lines)
+        assert json.loads((folder / "settings.json").read_text())["scoring"] == "likelihood"
+
+
 def test_cannot_tell_is_counted_by_the_true_relation_and_by_wider_bands(pairs, judge, tmp_path):
     words = ["experiment", "cannot-tell", "--dataset", f"folder={pairs}", "--model", judge, "--output", tmp_path]
     shown = run_command(*words, "--bootstrap", 20).stdout

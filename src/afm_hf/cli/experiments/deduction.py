@@ -1,5 +1,6 @@
 """`afm-hf experiment stop-words` and `cannot-tell`: two findings of Audio Entailment."""
 
+from enum import Enum
 from typing import Annotated
 
 import typer
@@ -7,9 +8,26 @@ import typer
 from ..common import errors_for_users
 from .common import GOES_ON, DatasetOption, OutputOption, Running, with_running
 
+
+class Reading(str, Enum):
+    """How the answers of Pengi and Mellow are read; as the pipeline's `scoring`."""
+
+    LETTER = "letter"
+    TEXT = "text"
+    LIKELIHOOD = "likelihood"
+
+
 JudgeOption = Annotated[
     str | None,
     typer.Option("--model", help="A CLAP with thresholds, Pengi or Mellow.", show_default="clap-small"),
+]
+ScoringOption = Annotated[
+    Reading | None,
+    typer.Option(
+        "--scoring",
+        help="Of Pengi and Mellow: by the answer's letter or text, or by the likelihood of each option.",
+        show_default="likelihood for Pengi, letter for Mellow",
+    ),
 ]
 STOP_WORD_COLUMNS = {
     "wording": "wording",
@@ -42,6 +60,7 @@ def stop_words(
             show_default="it, the, a, no articles, is and are",
         ),
     ] = None,
+    scoring: ScoringOption = None,
     *,
     running: Running,
 ) -> None:
@@ -55,7 +74,7 @@ def stop_words(
 
         (data,) = running.data([dataset])
         changes = parse_changes(change) if change else None
-        found = stop_word_robustness(data, output, model, changes, **running.options())
+        found = stop_word_robustness(data, output, model, changes, **running.options(scoring=scoring and scoring.value))
         running.show(found, STOP_WORD_COLUMNS, output)
 
 
@@ -68,6 +87,7 @@ def cannot_tell(
         list[str] | None,
         typer.Option(help="For Pengi and Mellow: a further question with {hypothesis}, {options}; repeat it."),
     ] = None,
+    scoring: ScoringOption = None,
     *,
     running: Running,
 ) -> None:
@@ -80,5 +100,5 @@ def cannot_tell(
         from ...evaluation.experiments.deduction import cannot_tell as look_at
 
         (data,) = running.data([dataset])
-        found = look_at(data, output, model, prompt or (), **running.options())
+        found = look_at(data, output, model, prompt or (), **running.options(scoring=scoring and scoring.value))
         running.show(found, CANNOT_TELL_COLUMNS, output)

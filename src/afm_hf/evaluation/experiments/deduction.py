@@ -101,7 +101,8 @@ def stop_word_robustness(
         model (`str`, *optional*): A CLAP with thresholds, Pengi or Mellow.
         changes: What is put for a word, by the name of the change; [`CHANGES`] if not given.
         device, overwrite, draws, seed, progress: As of [`run`].
-        options: `batch_size`, `num_workers`, `truncation`.
+        options: `batch_size`, `num_workers`, `truncation`; `scoring`, how answers are read, see
+            [`AudioEntailmentPipeline`].
 
     Returns:
         A row for each wording: accuracy; `texts_changed`, the share of questions in which a word changed;
@@ -231,7 +232,8 @@ def cannot_tell(
         model (`str`, *optional*): A CLAP with thresholds, Pengi or Mellow.
         prompts: Of Pengi and Mellow further questions with `{hypothesis}`, as those that it was trained with.
         device, overwrite, draws, seed, progress: As of [`run`].
-        options: `batch_size`, `num_workers`, `truncation`.
+        options: `batch_size`, `num_workers`, `truncation`; `scoring`, how answers are read, see
+            [`AudioEntailmentPipeline`].
 
     Returns:
         A row for each way of asking, for other clips in place of the right ones, and of a CLAP for narrower and wider

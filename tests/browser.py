@@ -1,4 +1,4 @@
-"""The page in a headless Chromium: started, steered and watched. For the tests and for `scripts/screenshots.py`."""
+"""Pages in a headless Chromium: started, steered and watched. For the tests and for `scripts/screenshots.py`."""
 
 import contextlib
 import json
@@ -20,9 +20,9 @@ sys.stdin.read()
 WAIT_S = 60
 
 
-def missing():
-    """Why no browser can be steered here, or nothing."""
-    for package in ("gradio", "selenium", "matplotlib"):
+def missing(*packages):
+    """Why no browser can be steered here, or nothing; `packages` are what the page itself needs."""
+    for package in ("selenium", *packages):
         try:
             __import__(package)
         except ImportError:
@@ -54,8 +54,8 @@ def page_served():
 
 
 @contextlib.contextmanager
-def chromium(width=1120, height=900):
-    """A headless browser that writes down every request."""
+def chromium(width=1120, height=900, downloads=None):
+    """A headless browser that writes down every request, and puts what is saved into the folder `downloads`."""
     from selenium import webdriver
 
     browser, driver = programs()
@@ -65,6 +65,8 @@ def chromium(width=1120, height=900):
     for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--lang=en", size):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
+    if downloads is not None:
+        options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
     steered = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
     try:
         yield steered
