@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from torch.utils.data import IterableDataset
 from transformers import HfArgumentParser
 
 from afm_hf.data.mixtures import LAYOUTS, layout_of, mix, mix_streams, parse_weights, read_layout, read_shards
@@ -195,12 +196,41 @@ def read_manifest_rows(folder: str) -> int:
     return int(read_manifest(Path(folder))["train"]["rows"])
 
 
-def count_steps(arguments: Any, settings: DataArguments) -> None:
-    """Streams have no length: the number of steps is told by what `shards.json` counts."""
-    if settings.dataset[0].partition("=")[0] == "shards" and arguments.max_steps <= 0:
+class Shared(IterableDataset):
+    """A stream that several processes read whole, each taking its part of every batch: so all have as many batches.
+
+    Trainer's other ways do not fit: the first process would cut batches of equal texts for the others, or each process
+    would have shards of its own, and wait for ever for those with more rows.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+
+    def __iter__(self) -> Any:
+        return iter(self.stream)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Another order for every epoch."""
+        self.stream.set_epoch(epoch)
+
+
+def set_up_streams(arguments: Any, settings: DataArguments, *parts: Any) -> tuple[Any, ...]:
+    """
+    The parts as `Trainer` takes them; of streams, which have no length, the number of steps is told in its arguments.
+
+    How many rows there are `shards.json` says. The last batches are filled up with rows of the first ones where the
+    processes would have different numbers of rows.
+    """
+    if settings.dataset[0].partition("=")[0] != "shards":
+        return parts
+    if arguments.max_steps <= 0:
         rows = sum(map(read_manifest_rows, settings.data))
         batch = arguments.train_batch_size * arguments.gradient_accumulation_steps * arguments.world_size
         arguments.max_steps = math.ceil(rows / batch * arguments.num_train_epochs)
+    if arguments.world_size == 1:
+        return parts
+    arguments.accelerator_config.dispatch_batches = False
+    return tuple(Shared(part) for part in parts)
 
 
 def size_of(rows: Any) -> str:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from recipes import DataArguments, changed, count_steps, mixed_parts, parse, size_of, train_and_report
+from recipes import DataArguments, changed, mixed_parts, parse, set_up_streams, size_of, train_and_report
 from transformers import AutoModel, AutoProcessor, TrainingArguments, set_seed
 
 import afm_hf  # noqa: F401  (the Auto classes learn of the models)
@@ -73,7 +73,7 @@ def main() -> None:
     settings, source, arguments = parse(ClapArguments, DataArguments, ClapTrainingArguments)
     folder = resolve_model(settings.model)
     train, evaluation = mixed_parts(source, arguments.seed, partial(changed, change=with_caption))
-    count_steps(arguments, source)
+    train, evaluation = set_up_streams(arguments, source, train, evaluation)
     print(f"{size_of(train)} clips for training, {size_of(evaluation)} for evaluation")
 
     set_seed(arguments.seed)  # before the model is made: with `--from_scratch` its weights are random

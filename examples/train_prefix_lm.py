@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from recipes import DataArguments, changed, count_steps, mixed_parts, parse, size_of, train_and_report
+from recipes import DataArguments, changed, mixed_parts, parse, set_up_streams, size_of, train_and_report
 from transformers import AutoModelForMultimodalLM, AutoProcessor, Trainer, TrainingArguments, set_seed
 
 import afm_hf  # noqa: F401  (the Auto classes learn of the models)
@@ -162,7 +162,7 @@ def main() -> None:
     model = choose_what_learns(AutoModelForMultimodalLM.from_pretrained(folder), settings)
     make = partial(make_rows, settings=settings, processor=processor, seed=arguments.seed)
     train, evaluation = mixed_parts(source, arguments.seed, make)
-    count_steps(arguments, source)
+    train, evaluation = set_up_streams(arguments, source, train, evaluation)
     learning = sum(p.numel() for p in model.parameters() if p.requires_grad)
     print(f"{size_of(train)} rows for training, {size_of(evaluation)} for evaluation, {learning} parameters learn")
     collator = PrefixLMCollator(processor, random_second_audio=settings.random_second_audio, seed=arguments.seed)

@@ -2,13 +2,16 @@
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from torch.utils.data import DataLoader
 
 pytest.importorskip("accelerate")
 datasets = pytest.importorskip("datasets")
 sys.path.append(str(Path(__file__).parents[2] / "examples"))
 
+import recipes  # noqa: E402
 from recipes import DataArguments, hold_out, read_parts  # noqa: E402
 
 
@@ -50,3 +53,29 @@ def test_data_that_do_not_fit_are_refused():
         hold_out(table(audio=["a.wav"]), 0.5, seed=0)
     with pytest.raises(ValueError, match="share between 0 and 1"):
         hold_out(table(audio=["a.wav"]), 1.0, seed=0)
+
+
+def test_several_processes_share_a_stream_and_have_as_many_batches(monkeypatch):
+    """Shards of unequal size: each process has its part of every batch, and no row is missing."""
+    loaders = pytest.importorskip("accelerate.data_loader")
+
+    def rows_of(shards):
+        yield from ({"row": row} for shard in shards for row in shard)
+
+    stream = datasets.IterableDataset.from_generator(rows_of, gen_kwargs={"shards": [[0, 1, 2, 3, 4], [5], [6]]})
+    training = {"train_batch_size": 2, "gradient_accumulation_steps": 1, "num_train_epochs": 3, "max_steps": -1}
+    arguments = SimpleNamespace(**training, world_size=2, accelerator_config=SimpleNamespace(dispatch_batches=None))
+    monkeypatch.setattr(recipes, "read_manifest_rows", lambda folder: 7)
+    shards = DataArguments(data="x", dataset="shards")
+    parts = recipes.set_up_streams(arguments, shards, stream, stream)
+    assert arguments.max_steps == 6 and arguments.accelerator_config.dispatch_batches is False
+    for part in parts:
+        seen = []
+        for process in (0, 1):
+            how = {"num_processes": 2, "process_index": process, "dispatch_batches": False}
+            loader = loaders.prepare_data_loader(DataLoader(part, batch_size=2), **how)
+            seen.append([batch["row"].tolist() for batch in loader])
+        assert seen[0] == [[0, 1], [4, 5]] and seen[1] == [[2, 3], [6, 0]]  # the last one is filled up
+    alone = SimpleNamespace(**vars(arguments) | {"world_size": 1})
+    assert recipes.set_up_streams(alone, shards, stream) == (stream,)
+    assert recipes.set_up_streams(alone, DataArguments(data="x"), "rows", "other") == ("rows", "other")
