@@ -14,6 +14,7 @@ from conftest import write_clips
 from tiny_models import tiny_clap
 
 from afm_hf.entailment.entailment_labels import EntailmentThresholds
+from afm_hf.entailment.entailment_prompts import OPTIONS
 from afm_hf.evaluation.experiments.deduction import CHANGES, changed, parse_changes
 
 SENTENCES = {"entailment": "It is a dog.", "neutral": "The dog is in a park.", "contradiction": "Nothing moves."}
@@ -112,8 +113,10 @@ def test_answers_are_read_by_the_likelihood_of_the_options_where_that_is_asked(p
         tmp_path / "b/runs/own",
     ):
         lines = [json.loads(line)["prediction"] for line in (folder / "predictions-0.jsonl").read_text().splitlines()]
-        assert len(lines) == 3 and all(sum(line["scores"].values()) > 0 for line in lines)
-        assert json.loads((folder / "settings.json").read_text())["scoring"] == "likelihood"
+        settings = json.loads((folder / "settings.json").read_text())
+        options = settings.get("options") or OPTIONS["afm_mellow"]
+        said = [line["answer"].partition(") ")[2].lower() for line in lines]
+        assert settings["scoring"] == "likelihood" and len(said) == 3 and set(said) <= set(options)
 
 
 def test_cannot_tell_is_counted_by_the_true_relation_and_by_wider_bands(pairs, judge, tmp_path):
