@@ -1,15 +1,19 @@
-"""Which decoder reads a file: soundfile, and what it cannot read torchcodec or ffmpeg; or one that was asked for."""
+"""Which decoder reads a file, whole or in parts: soundfile, and what it cannot torchcodec or ffmpeg; or a named one."""
 
+import shutil
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from .audio_checks import AudioDecodeError, Part, UnavailableError, Waveform
-from .audio_optional import decode_ffmpeg, decode_torchaudio, decode_torchcodec
-from .audio_soundfile import UnknownFormatError, decode_soundfile
+from .audio_optional import decode_ffmpeg, decode_torchaudio, decode_torchcodec, stream_ffmpeg
+from .audio_soundfile import UnknownFormatError, decode_soundfile, stream_soundfile
 from .audio_sources import EncodedAudio
 from .containers.audio_formats import Format, identify, no_sound
 
-Decoder = Callable[[EncodedAudio, Part, Format | None], tuple[Waveform, int]]
+Samples = tuple[Waveform, int]  # (channels, samples), and their rate in Hz
+Decoder = Callable[[EncodedAudio, Part, Format | None], Samples]
+T = TypeVar("T")
 
 _OTHERS: dict[str, Decoder] = {
     "torchcodec": decode_torchcodec,
@@ -43,6 +47,51 @@ def _decode_auto(file: EncodedAudio, part: Part) -> tuple[Waveform, int]:
         why = str(refusal)
     except UnavailableError as missing:
         raise AudioDecodeError(file.name, f"soundfile cannot be used: {missing}") from None
+    found, known = _by_others(file, why, ("torchcodec", "ffmpeg"), lambda name, known: _OTHERS[name](file, part, known))
+    waveform, rate = found
+    _tell(known.complaint, waveform.shape, rate, part, file.name)
+    return waveform, rate
+
+
+def stream_file(file: EncodedAudio, part: Part) -> Iterator[Samples]:
+    """The wanted part of a file, some seconds at a time: (channels, samples), and the rate."""
+    blocks = stream_soundfile(file, part)
+    try:
+        first = next(blocks, None)
+    except UnknownFormatError as refusal:
+        yield from _stream_by_others(file, part, str(refusal))
+        return
+    except UnavailableError:
+        first = None
+    if first is None:
+        yield decode_file(file, "auto", part)  # says why there is nothing
+        return
+    yield first
+    yield from blocks
+
+
+def _stream_by_others(file: EncodedAudio, part: Part, why: str) -> Iterator[Samples]:
+    """Where the ffmpeg program is, by that: torchcodec begins anew for each part."""
+
+    def begun(name: str, known: Format) -> tuple[Samples, Iterator[Samples]]:
+        """The first samples, and the others: whether a decoder works shows when it begins."""
+        parts = stream_ffmpeg(file, part, known) if name == "ffmpeg" else iter([_OTHERS[name](file, part, known)])
+        return next(parts), parts
+
+    names = ("ffmpeg", "torchcodec") if shutil.which("ffmpeg") else ("torchcodec", "ffmpeg")
+    (first, others), known = _by_others(file, why, names, begun)
+    (channels, samples), rate = first[0].shape, first[1]
+    yield first
+    for waveform, _ in others:
+        samples += waveform.shape[1]
+        yield waveform, rate
+    _tell(known.complaint, (channels, samples), rate, part, file.name)
+
+
+def _by_others(
+    file: EncodedAudio, why: str, names: tuple[str, ...], decode: Callable[[str, Format], T]
+) -> tuple[T, Format]:
+    """What the first decoder that works makes of a file that soundfile cannot read, and what the file is."""
     known = _identified(file)
     # Only what is known goes on: ffmpeg would decode text as pictures.
     if known is None or not known.has_sound or not _is_lacking(known, why):
@@ -50,25 +99,23 @@ def _decode_auto(file: EncodedAudio, part: Part) -> tuple[Waveform, int]:
     if known.is_encrypted:
         raise AudioDecodeError(file.name, f"is {known}, which no decoder reads", "Take a copy without protection.")
     failures = []
-    for name in ("torchcodec", "ffmpeg"):
+    for name in names:
         try:
-            waveform, rate = _OTHERS[name](file, part, known)
+            return decode(name, known), known
         except UnavailableError as missing:
             failures.append(str(missing))
         except AudioDecodeError as error:
             if error.hint or not known.complaint:
                 raise
             raise AudioDecodeError(file.name, f"{error.reason}; {known.complaint}") from error
-        else:
-            _tell(known.complaint, waveform, rate, part, file.name)
-            return waveform, rate
     reason = f"is {known}, which soundfile cannot read, and nothing else can be used ({'; '.join(failures)})"
     raise AudioDecodeError(file.name, reason, _CODEC_HINT)
 
 
-def _tell(complaint: str, waveform: Waveform, rate: int, part: Part, label: str) -> None:
-    if complaint and 0 < waveform.shape[1] < part.quota(rate, waveform.shape[0]):
-        seconds = part.offset_s + waveform.shape[1] / rate
+def _tell(complaint: str, shape: tuple[int, ...], rate: int, part: Part, label: str) -> None:
+    channels, samples = shape
+    if complaint and 0 < samples < part.quota(rate, channels):
+        seconds = part.offset_s + samples / rate
         warnings.warn(f"{label}: {complaint}; {seconds:.2f} s of it were read", stacklevel=2)
 
 
@@ -106,4 +153,4 @@ def _hint(head: bytes) -> str:
     )
 
 
-__all__ = ["decode_file"]
+__all__ = ["decode_file", "stream_file"]

@@ -22,7 +22,7 @@ from .audio_samples import lacks_rate, warn_of_assumed_rate
 
 _BACKENDS = ("auto", "soundfile", "torchcodec", "torchaudio", "ffmpeg")
 CHANNEL_POLICIES = ("mean", "concat", "first")
-_RESAMPLERS = ("soxr", "torchaudio")
+RESAMPLERS = ("soxr", "torchaudio")
 
 
 class SampleDecoder(Protocol):
@@ -96,7 +96,7 @@ def load_audio(
         ValueError: `channels`, `resampler` or `backend` is not one of the names above.
     """
     check_choice("channels", channels, CHANNEL_POLICIES)
-    check_choice("resampler", resampler, _RESAMPLERS)
+    check_choice("resampler", resampler, RESAMPLERS)
     label = name or describe_source(source)
     wanted = None if sampling_rate is None else check_rate(sampling_rate, label, "sampling_rate")
     if source_sampling_rate is None and wanted is not None and lacks_rate(source):
@@ -173,7 +173,7 @@ def resample(waveform: Waveform, orig_rate: int, new_rate: int, method: str = "s
         AudioDecodeError: a rate is no whole number of 1 kHz to 768 kHz, or the waveform is empty or not 1-D or 2-D.
         ValueError: `method` is unknown.
     """
-    check_choice("method", method, _RESAMPLERS)
+    check_choice("method", method, RESAMPLERS)
     orig = check_rate(orig_rate, "<waveform>", "orig_rate")
     new = check_rate(new_rate, "<waveform>", "new_rate")
     samples = np.asarray(waveform, dtype=np.float32)

@@ -2,13 +2,14 @@
 
 import io
 import shutil
-import struct
 import subprocess
 import tempfile
 import threading
+import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -103,6 +104,12 @@ def decode_torchaudio(file: EncodedAudio, part: Part, known: Format | None) -> t
 
 
 def decode_ffmpeg(file: EncodedAudio, part: Part, known: Format | None) -> tuple[Waveform, int]:
+    parts = list(stream_ffmpeg(file, part, known))
+    return np.concatenate([waveform for waveform, _ in parts], axis=1), parts[0][1]
+
+
+def stream_ffmpeg(file: EncodedAudio, part: Part, known: Format | None) -> Iterator[tuple[Waveform, int]]:
+    """As [`decode_ffmpeg`], some seconds at a time, while the program goes on decoding."""
     program = shutil.which("ffmpeg")
     if program is None:
         raise UnavailableError("there is no ffmpeg program on PATH")
@@ -110,19 +117,51 @@ def decode_ffmpeg(file: EncodedAudio, part: Part, known: Format | None) -> tuple
         # ffmpeg would decode text as pictures and follow playlists to other files.
         raise AudioDecodeError(file.name, f"ffmpeg is not asked about {known or 'a file that is not known as audio'}")
     with file.on_disk() as path:
-        head, body, complaint = _run_ffmpeg(_ffmpeg_command(program, path, known.demuxer, part), part, file.name)
-    magic, _, _, encoding, rate, channels = struct.unpack(">4s5I", head.ljust(_AU_HEAD, b"\0"))
-    if magic != b".snd" or encoding != 6 or not channels:
+        output = _Output()
+        rest = part.from_its_start()  # ffmpeg applies the offset
+        for body in _run_ffmpeg(_ffmpeg_command(program, path, known.demuxer, part), part, file.name, output):
+            samples = np.frombuffer(body, ">f4").reshape(-1, output.channels)
+            output.samples += len(samples)
+            yield rest.cut(np.ascontiguousarray(samples.T, np.float32), output.rate), output.rate
+    complaint = output.complaint
+    if not output.is_au or output.encoding != 6:
         reason = "holds no audio stream" if "matches no streams" in complaint else f"ffmpeg cannot read it: {complaint}"
         raise AudioDecodeError(file.name, reason)
-    frames = len(body) // (4 * channels)
-    if not frames and not part.offset_s:
-        raise AudioDecodeError(file.name, f"ffmpeg finds no sound in {known}: {complaint or 'it says nothing'}")
-    samples = np.frombuffer(body, ">f4", frames * channels)
+    if not output.samples:
+        if not part.offset_s:
+            raise AudioDecodeError(file.name, f"ffmpeg finds no sound in {known}: {complaint or 'it says nothing'}")
+        yield rest.cut(np.zeros((output.channels, 0), np.float32), output.rate), output.rate
     if complaint:
-        warnings.warn(f"{file.name}: ffmpeg read {frames / max(1, rate):.2f} s and says: {complaint}", stacklevel=2)
-    rest = part.from_its_start()  # ffmpeg has applied the offset
-    return rest.cut(np.ascontiguousarray(samples.reshape(-1, channels).T, np.float32), rate), int(rate)
+        seconds = output.samples / output.rate
+        warnings.warn(f"{file.name}: ffmpeg read {seconds:.2f} s and says: {complaint}", stacklevel=2)
+
+
+@dataclass
+class _Output:
+    """What the program has written: an AU stream, and words."""
+
+    head: bytes = b""
+    samples: int = 0
+    complaint: str = ""
+
+    @property
+    def is_au(self) -> bool:
+        return self.head[:4] == b".snd" and 0 < self.channels <= MAX_CHANNELS and self.rate > 0
+
+    @property
+    def encoding(self) -> int:
+        return self._number(3)
+
+    @property
+    def rate(self) -> int:
+        return self._number(4)
+
+    @property
+    def channels(self) -> int:
+        return self._number(5)
+
+    def _number(self, place: int) -> int:
+        return int.from_bytes(self.head[4 * place : 4 * place + 4], "big")
 
 
 def _ffmpeg_command(program: str, path: str, demuxer: str, part: Part) -> list[str]:
@@ -136,46 +175,58 @@ def _ffmpeg_command(program: str, path: str, demuxer: str, part: Part) -> list[s
     return [*command, "-f", "au", "pipe:1"]
 
 
-def _run_ffmpeg(command: list[str], part: Part, label: str) -> tuple[bytes, bytearray, str]:
-    """(header, samples, last lines of standard error on one line); killed when it takes too long."""
+def _run_ffmpeg(command: list[str], part: Part, label: str, output: _Output) -> Iterator[bytes]:
+    """The samples, some at a time; header and last lines of standard error, on one line, are noted in `output`."""
     with tempfile.TemporaryFile() as errors:  # a file, since a full pipe that nobody reads would block ffmpeg
-        with _running(command, errors, label) as process:
-            head, body = _read_au(process.stdout, part)
+        with _running(command, errors, label) as read:
+            yield from _read_au(read, part, output)
         errors.seek(0)
-        return head, body, one_line(errors.read(2000).decode("utf-8", "replace"))
+        output.complaint = one_line(errors.read(2000).decode("utf-8", "replace"))
 
 
 @contextmanager
-def _running(command: list[str], errors: Any, label: str) -> Iterator[subprocess.Popen[bytes]]:
+def _running(command: list[str], errors: Any, label: str) -> Iterator[Callable[[int], bytes]]:
+    """What reads bytes of the program's output; the program is killed when they take too long to come."""
     try:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors)
     except OSError as error:
         raise AudioDecodeError(label, f"ffmpeg does not start: {one_line(error)}") from error
-    deadline = threading.Timer(FFMPEG_TIMEOUT_S, process.kill)
-    deadline.start()
+    left_s = FFMPEG_TIMEOUT_S  # of waiting for it; it may wait for us as long as it likes
+
+    def read(count: int) -> bytes:
+        nonlocal left_s
+        deadline = threading.Timer(max(0.0, left_s), process.kill)
+        deadline.start()
+        begun = time.monotonic()
+        try:
+            return process.stdout.read(count) if process.stdout else b""
+        finally:
+            left_s -= time.monotonic() - begun
+            deadline.cancel()
+
     try:
-        yield process
+        yield read
     finally:
-        timed_out = not deadline.is_alive()
-        deadline.cancel()
         process.kill()  # nothing is lost: its output is at an end, or too long
         process.communicate()
-    if timed_out:
+    if left_s <= 0:
         raise AudioDecodeError(label, f"ffmpeg took longer than {FFMPEG_TIMEOUT_S:g} s")
 
 
-def _read_au(output: Any, part: Part) -> tuple[bytes, bytearray]:
-    """Header and samples of an AU stream; no more samples than are wanted or allowed."""
-    head = output.read(_AU_HEAD)
-    start, rate, channels = (int.from_bytes(head[at : at + 4], "big") for at in (4, 16, 20))
-    is_au = head[:4] == b".snd" and 0 < channels <= MAX_CHANNELS and rate > 0
-    wanted = 4 * channels * part.quota(rate, channels) if is_au else 0
-    if is_au:
-        output.read(min(max(0, start - _AU_HEAD), CHUNK_BYTES))
-    body = bytearray()
-    while len(body) < wanted and (chunk := output.read(min(CHUNK_BYTES, wanted - len(body)))):
-        body += chunk
-    return head, body
+def _read_au(read: Callable[[int], bytes], part: Part, output: _Output) -> Iterator[bytes]:
+    """Whole samples of an AU stream, some at a time; no more of them than are wanted or allowed."""
+    output.head = read(_AU_HEAD)
+    if not output.is_au:
+        return
+    start = int.from_bytes(output.head[4:8], "big")
+    read(min(max(0, start - _AU_HEAD), CHUNK_BYTES))
+    size = 4 * output.channels
+    left = size * part.quota(output.rate, output.channels)
+    chunk = CHUNK_BYTES // size * size
+    while left > 0 and (body := read(min(chunk, left))):
+        left -= len(body)
+        if whole := len(body) // size * size:  # less at the end of what was cut off
+            yield body[:whole]
 
 
-__all__ = ["decode_ffmpeg", "decode_torchaudio", "decode_torchcodec", "from_decoder"]
+__all__ = ["decode_ffmpeg", "decode_torchaudio", "decode_torchcodec", "from_decoder", "stream_ffmpeg"]

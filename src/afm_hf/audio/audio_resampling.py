@@ -21,11 +21,14 @@ def resample_soxr(waveform: Waveform, orig: int, new: int) -> Waveform:
     return resampled
 
 
-def resample_parts(parts: Iterable[Waveform], orig: int, new: int) -> Iterator[Waveform]:
-    """One channel by soxr, part after part `(samples,)`: the numbers of `resample_soxr`, few of them at a time."""
+def resample_parts(parts: Iterable[Waveform], orig: int, new: int, method: str = "soxr") -> Iterator[Waveform]:
+    """One channel, part after part `(samples,)`: the numbers of the whole, few of them at a time."""
     if orig == new:
-        yield from parts
-        return
+        return iter(parts)
+    return _parts_by_soxr(parts, orig, new) if method == "soxr" else _parts_by_sinc(parts, orig, new)
+
+
+def _parts_by_soxr(parts: Iterable[Waveform], orig: int, new: int) -> Iterator[Waveform]:
     stream = _soxr().ResampleStream(orig, new, 1, dtype="float32", quality="HQ")
     came = gone = 0
     for part in parts:
@@ -62,13 +65,40 @@ def resample_sinc(waveform: Waveform, orig: int, new: int) -> Waveform:
     resampled = np.empty((waveform.shape[0], -(-samples * new // orig)), np.float32)
     for channel, row in enumerate(waveform):
         padded = np.pad(row, (width, blocks * orig + taps - samples))
-        # (samples,) -> (blocks, orig + taps), neighbours overlapping by `taps`
-        windows = np.lib.stride_tricks.sliding_window_view(padded, orig + taps)[: blocks * orig : orig]
-        total = np.zeros((blocks, new), np.float32)
-        for tap in range(taps):
-            total += windows[:, first + tap] * kernel[:, tap]
-        resampled[channel] = total.reshape(-1)[: resampled.shape[1]]
+        resampled[channel] = _sinc_blocks(padded, blocks, orig, kernel, first)[: resampled.shape[1]]
     return resampled
+
+
+def _parts_by_sinc(parts: Iterable[Waveform], orig: int, new: int) -> Iterator[Waveform]:
+    divisor = math.gcd(orig, new)
+    orig, new = orig // divisor, new // divisor
+    kernel, first, width = _sinc_kernel(orig, new)
+    taps = kernel.shape[1]
+    held = np.zeros(width, np.float32)  # from the first sample on that the next block needs
+    came = gone = 0
+    for part in parts:
+        came += len(part)
+        held = np.concatenate([held, part])
+        blocks = max(0, len(held) - taps) // orig
+        if blocks:
+            yield _sinc_blocks(held, blocks, orig, kernel, first)
+            held, gone = held[blocks * orig :], gone + blocks * new
+    left = -(-came * new // orig) - gone
+    blocks = -(-left // new)
+    if blocks:
+        padded = np.pad(held, (0, max(0, blocks * orig + taps - len(held))))
+        yield _sinc_blocks(padded, blocks, orig, kernel, first)[:left]
+
+
+def _sinc_blocks(padded: Waveform, blocks: int, orig: int, kernel: Waveform, first: npt.NDArray[np.int64]) -> Waveform:
+    """Samples of some blocks, the first of which begins with the first of `padded`: `(blocks * new,)`."""
+    taps = kernel.shape[1]
+    # (samples,) -> (blocks, orig + taps), neighbours overlapping by `taps`
+    windows = np.lib.stride_tricks.sliding_window_view(padded, orig + taps)[: blocks * orig : orig]
+    total = np.zeros((blocks, len(kernel)), np.float32)
+    for tap in range(taps):
+        total += windows[:, first + tap] * kernel[:, tap]
+    return total.reshape(-1)
 
 
 @functools.lru_cache(maxsize=16)

@@ -1,8 +1,8 @@
 """The samples of a clip part after part, for those who need not have all of them at once.
 
-Files that soundfile reads are decoded, mixed and resampled a few seconds at a time, so that an hour takes no more
-memory than a minute. What needs another decoder, the numerics of torchaudio or the channels one after the other is
-read whole.
+Files are decoded, mixed and resampled a few seconds at a time, so that an hour takes no more memory than a minute.
+Channels one after the other take a pass each. What only torchcodec reads, where there is no ffmpeg program, is decoded
+whole: reading it in parts begins anew with each.
 """
 
 import array
@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from .audio_backends import decode_file
-from .audio_checks import Part, UnavailableError, Waveform, check_choice, check_rate, check_waveform, describe_source
+from .audio_backends import stream_file
+from .audio_checks import Part, Waveform, check_choice, check_rate, check_waveform, describe_source
 from .audio_decoders import decode_source
-from .audio_loading import CHANNEL_POLICIES, AudioSource, load_audio
+from .audio_loading import CHANNEL_POLICIES, RESAMPLERS, AudioSource
 from .audio_resampling import resample_parts
 from .audio_samples import (
     SAMPLES_KEYS,
@@ -26,7 +26,6 @@ from .audio_samples import (
     rate_of,
     warn_of_assumed_rate,
 )
-from .audio_soundfile import UnknownFormatError, stream_soundfile
 from .audio_sources import EncodedAudio, encoded
 
 _PART_S = 10  # short beside an hour, and long enough that the work for each part does not matter
@@ -50,36 +49,31 @@ def stream_audio(
     """
     label = name or describe_source(source)
     wanted = check_rate(sampling_rate, label, "sampling_rate")
-    if channels == "concat" or resampler != "soxr":
-        waveform = load_audio(
-            source,
-            wanted,
-            channels=channels,
-            resampler=resampler,
-            source_sampling_rate=source_sampling_rate,
-            max_values=max_values,
-            name=label,
-        )
-        yield from _in_parts(waveform, wanted)
-        return
     check_choice("channels", channels, CHANNEL_POLICIES)
+    check_choice("resampler", resampler, RESAMPLERS)
     if source_sampling_rate is None and lacks_rate(source):
         warn_of_assumed_rate(wanted)
     fallback = wanted if source_sampling_rate is None else check_rate(source_sampling_rate, label, "the given rate")
     part = Part.checked(0.0, None, None, label, max_values, wanted)
-    parts = _checked(_parts(source, fallback, part, label), part, label)
-    first, rate = next(parts)
-    mixed = (_mixed(waveform, channels) for waveform in chain([first], (waveform for waveform, _ in parts)))
-    yield from resample_parts(mixed, rate, wanted)
+    source = memoryview(source) if isinstance(source, array.array) else source
+    file = _file_of(source, label)  # once: a file object cannot be read again
+
+    passes = 1  # through the clip: channels that are put one after the other take one each
+    channel = 0
+    while channel < passes:
+        parts = stream_file(file, part) if file is not None else _parts(source, fallback, part, label)
+        checked = _checked(parts, part, label)
+        first, rate = next(checked)
+        passes = len(first) if channels == "concat" else 1
+        wanted_channel = None if channels == "mean" else channel
+        every = chain([first], (waveform for waveform, _ in checked))
+        mixed = (_mixed(waveform, wanted_channel) for waveform in every)
+        yield from resample_parts(mixed, rate, wanted, resampler)
+        channel += 1
 
 
 def _parts(source: Any, fallback_rate: int, part: Part, label: str) -> _Parts:
-    """A source of any kind, as it is, part after part."""
-    source = memoryview(source) if isinstance(source, array.array) else source
-    file = _file_of(source, label)
-    if file is not None:
-        yield from _parts_of_file(file, part)
-        return
+    """Samples of any kind, as they are, part after part."""
     samples, rate = source, fallback_rate
     if isinstance(source, Mapping):
         samples = next((source[key] for key in SAMPLES_KEYS if source.get(key) is not None), None)
@@ -102,19 +96,6 @@ def _file_of(source: Any, label: str) -> EncodedAudio | None:
     return encoded(source, label)
 
 
-def _parts_of_file(file: EncodedAudio, part: Part) -> _Parts:
-    blocks = stream_soundfile(file, part)
-    try:
-        first = next(blocks, None)
-    except (UnknownFormatError, UnavailableError):
-        first = None
-    if first is None:  # other decoders, or the reason why none can read it
-        yield decode_file(file, "auto", part)
-        return
-    yield first
-    yield from blocks
-
-
 def _checked(parts: _Parts, part: Part, label: str) -> _Parts:
     samples = 0
     for waveform, rate in parts:
@@ -122,16 +103,11 @@ def _checked(parts: _Parts, part: Part, label: str) -> _Parts:
         samples += waveform.shape[1]
 
 
-def _mixed(waveform: Waveform, channels: str) -> Waveform:
-    """(channels, samples) -> (samples,)"""
-    if channels == "first" or len(waveform) == 1:
-        return waveform[0]
+def _mixed(waveform: Waveform, channel: int | None) -> Waveform:
+    """(channels, samples) -> (samples,): a channel, or the mean of all."""
+    if channel is not None or len(waveform) == 1:
+        return waveform[channel or 0]
     return waveform.mean(axis=0, dtype=np.float32)
-
-
-def _in_parts(waveform: Waveform, rate: int) -> Iterator[Waveform]:
-    size = _PART_S * rate
-    return (waveform[start : start + size] for start in range(0, len(waveform), size))
 
 
 __all__ = ["stream_audio"]

@@ -99,7 +99,7 @@ def classify(
         def results(paths: list[str]) -> Iterator[tuple[str, Any]]:
             nonlocal failed
             batches = in_batches(paths, batch_size)
-            for batch in read_batches(pipe.feature_extractor, batches, how, num_workers, True, plan):
+            for batch in read_batches(pipe.feature_extractor, batches, how, num_workers, plan):
                 for path, reason in batch.failures.items():
                     failed += 1
                     typer.echo(f"skipped {short_path(path)}: {reason}", err=True)

@@ -219,7 +219,9 @@ class ExportedClap(PreTrainedModel):
     ) -> BaseModelOutputWithPooling:
         """As [`ClapAfmModel.get_audio_features`], with `pooler_output` alone."""
         features, owners = flatten_windows(input_features, input_features_mask)
-        embeddings = average_windows(self._in_batches(self._audio, {"input_features": features.float()}), owners)
+        parts = [features] if isinstance(features, torch.Tensor) else features
+        windows = [self._in_batches(self._audio, {"input_features": part.float()}) for part in parts]
+        embeddings = average_windows(torch.cat(windows), owners)
         return BaseModelOutputWithPooling(pooler_output=F.normalize(embeddings, dim=-1) if normalize else embeddings)
 
     def get_text_features(

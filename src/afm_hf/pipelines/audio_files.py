@@ -7,6 +7,7 @@ from typing import Any
 
 from torch.utils.data import DataLoader, Dataset
 
+from ..audio.audio_ahead import decoding_threads, mapped_ahead
 from ..audio.audio_folders import AUDIO_SUFFIXES, is_audio, is_litter
 from ..audio.audio_loading import AudioDecodeError
 from ..models.clap_afm.embedding_clap_afm import extract_features
@@ -76,10 +77,8 @@ class _FileBatches(Dataset[FeatureBatch]):
         extractor: Any,
         batches: Sequence[Sequence[str]],
         truncation: str | None,
-        long_clips: bool,
         timeline: TimelinePlan | None,
     ) -> None:
-        self.long_clips = long_clips
         self.timeline = timeline
         self.extractor = extractor
         self.batches = batches
@@ -101,7 +100,7 @@ class _FileBatches(Dataset[FeatureBatch]):
 
     def _extract(self, path: str) -> Any:
         if self.timeline is None:
-            return extract_features(self.extractor, path, None, self.truncation, self.long_clips)
+            return extract_features(self.extractor, path, None, self.truncation)
         return extract_with_timeline(self.extractor, path, self.timeline, None, self.truncation)
 
 
@@ -117,21 +116,26 @@ def read_batches(
     batches: Sequence[Sequence[str]],
     truncation: str | None = None,
     num_workers: int = 0,
-    long_clips: bool = False,
     timeline: TimelinePlan | None = None,
 ) -> Iterator[FeatureBatch]:
-    """Decode files batch by batch; one that cannot be used is a failure of its batch, not an exception.
+    """Decode files batch by batch, while the batches before are used.
+
+    A file that cannot be used is a failure of its batch, not an exception.
 
     Args:
         extractor: the feature extractor.
         batches: paths.
         truncation: what of a long clip is taken; None is the extractor's own setting.
-        num_workers: processes that decode; 0 decodes here.
-        long_clips: whether `embed_audio` will take the features; then long clips are not held, see `extract_features`.
+        num_workers: processes that decode; with 0 a thread of this process does, or several where there are many files.
         timeline: the steps in time that are wanted, too.
     """
-    dataset = _FileBatches(extractor, batches, truncation, long_clips, timeline)
-    yield from DataLoader(dataset, batch_size=None, num_workers=num_workers)
+    dataset = _FileBatches(extractor, batches, truncation, timeline)
+    if num_workers:
+        yield from DataLoader(dataset, batch_size=None, num_workers=num_workers)
+        return
+    is_random = (truncation or getattr(extractor, "truncation", None)) == "random"  # one after the other, by the seed
+    threads = 1 if is_random else decoding_threads(sum(map(len, batches)))
+    yield from mapped_ahead(dataset.__getitem__, range(len(dataset)), threads)
 
 
 def in_batches(paths: Sequence[str], batch_size: int) -> list[list[str]]:

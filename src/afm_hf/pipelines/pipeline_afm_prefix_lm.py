@@ -18,6 +18,7 @@ from transformers.pipelines.base import Pipeline
 
 from ..audio.audio_loading import AudioDecodeError, describe_source
 from ..audio.audio_samples import is_many, is_samples, rate_of, with_rate
+from ..models.common.feature_extraction_afm import IN_WINDOWS
 from ..models.common.processing_afm import pad
 from .pipeline_audio_inputs import (
     AnswerStream,
@@ -178,10 +179,11 @@ class AfmPrefixLMPipeline(Pipeline):
             options.update({name: audio[name] for name in self.row_options if audio.get(name) is not None})
         prompt = self.make_prompt(options)
         example = clips[0] if self.clips_per_example == 1 else clips
+        settings: dict[str, Any] = {"sampling_rate": sampling_rate, "truncation": truncation}
+        if (truncation or self.processor.feature_extractor.truncation) in IN_WINDOWS:
+            settings["stream_windows"] = True
         try:
-            inputs = self.processor(
-                audio=[example], text=prompt, sampling_rate=sampling_rate, truncation=truncation, return_tensors="pt"
-            )
+            inputs = self.processor(audio=[example], text=prompt, return_tensors="pt", **settings)
         except AudioDecodeError as error:  # the processor counts examples, of which there is one, and clips of a pair
             place = re.match(r"audio\[0\]\[(\d+)\]", error.source)
             clip = int(place[1]) if place else 0

@@ -14,9 +14,8 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from ..audio.audio_loading import AudioDecodeError
 from ..audio.audio_samples import is_many, is_samples
-from ..models.clap_afm.embedding_clap_afm import LONG_CLIPS
 from ..models.clap_afm.timeline_clap_afm import TIMELINE
-from ..models.common.window_streams_afm import LongClips
+from ..models.common.window_streams_afm import HeldWindows, StreamedWindows
 
 
 class BadInputError(ValueError):
@@ -136,15 +135,23 @@ def load_batches(
 
 def collate_features(items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Joins the features of single clips, `(1, ...)` each, to a batch; clips of fewer windows are filled up."""
-    held = [item for item in items if LONG_CLIPS not in item]
-    keys = [key for key in held[0] if key != TIMELINE] if held else []
-    batch: dict[str, Any] = {key: _join([item[key] for item in held]) for key in keys}
-    if len(held) < len(items):
-        places = [place for place, item in enumerate(items) if LONG_CLIPS in item]
-        batch[LONG_CLIPS] = LongClips({place: items[place][LONG_CLIPS].clips[0] for place in places})
+    apart = {TIMELINE}
+    batch: dict[str, Any] = {}
+    if any(isinstance(item["input_features"], StreamedWindows) for item in items):
+        apart |= {"input_features", "input_features_mask"}
+        batch["input_features"] = StreamedWindows([clip for item in items for clip in _windows_of(item)])
+    batch.update({key: _join([item[key] for item in items]) for key in items[0] if key not in apart})
     if TIMELINE in items[0]:
         batch[TIMELINE] = [timeline for item in items for timeline in item[TIMELINE]]
     return batch
+
+
+def _windows_of(item: Mapping[str, Any]) -> list[Any]:
+    """What gives the windows of each clip of an item."""
+    features = item["input_features"]
+    if isinstance(features, StreamedWindows):
+        return features.clips
+    return [HeldWindows(*made) for made in zip(features, item["input_features_mask"], strict=True)]
 
 
 def _join(tensors: list[torch.Tensor]) -> torch.Tensor:

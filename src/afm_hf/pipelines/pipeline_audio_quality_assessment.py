@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
+from torch.nn.utils.rnn import pad_sequence
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.pipelines.base import Pipeline
 
@@ -112,16 +113,15 @@ class AudioQualityAssessmentPipeline(ZeroShotAudioClassificationPipeline):
         scale = logit_scale(self.model)
         if scale is None:
             raise ValueError(f"{type(self.model).__name__} has no two towers and scale, which PAM needs; take a CLAP.")
-        features, mask = _as_segments(model_inputs)
-        windows, _ = flatten_windows(features, mask)  # (all segments, 1, frames, mels)
+        windows, owners = flatten_windows(*_as_segments(model_inputs))  # (all segments, 1, frames, mels)
+        split = windows.split(SEGMENTS_PER_FORWARD) if isinstance(windows, torch.Tensor) else windows
         flat = tuple(prompt for pair in prompts for prompt in pair)
         texts = self.label_embeddings(flat, ("{}",))  # (2 * pairs, dim)
-        parts = [embed_audio(self.model, {"input_features": part}) for part in windows.split(SEGMENTS_PER_FORWARD)]
+        parts = [embed_audio(self.model, {"input_features": part.to(self.model.device)}) for part in split]
         logits = scale.float().exp() * torch.cat(parts) @ texts.to(parts[0].device).t()  # (all segments, 2 * pairs)
-        good = logits.view(-1, len(prompts), 2).softmax(dim=-1)[..., 0]  # (all segments, pairs)
-        scores = torch.full(mask.shape, float("nan"), device=logits.device)
-        scores[mask] = good.mean(dim=-1)
-        return {"scores": scores}
+        good = logits.view(-1, len(prompts), 2).softmax(dim=-1)[..., 0].mean(dim=-1)  # (all segments,)
+        counts = owners.rows.bincount().tolist() if owners is not None else [1] * len(good)
+        return {"scores": pad_sequence(good.split(counts), batch_first=True, padding_value=float("nan"))}
 
     def postprocess(  # type: ignore[override]
         self, model_outputs: Mapping[str, torch.Tensor], prompts: tuple[Pair, ...] = (PROMPTS,), segments: str = "all"
@@ -160,15 +160,10 @@ class AudioQualityAssessmentPipeline(ZeroShotAudioClassificationPipeline):
         raise NotImplementedError("This pipeline scores quality: take `score_features`, or call it with clips.")
 
 
-def _as_segments(inputs: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Features `(batch, segments, 1, frames, mels)` and which segments are real; a clip without windows is one."""
-    features = inputs["input_features"]
-    if features.ndim == 4:
-        features = features[:, None]
+def _as_segments(inputs: Mapping[str, Any]) -> tuple[Any, torch.Tensor | None]:
+    """Features, of clips or of their segments, and which segments are real: all that are heard at all."""
     mask = inputs.get("input_features_mask")
-    if mask is None:
-        return features, torch.ones(features.shape[:2], dtype=torch.bool, device=features.device)
-    return features, mask.bool()
+    return inputs["input_features"], None if mask is None else mask.bool()
 
 
 def as_pairs(prompts: Any) -> tuple[Pair, ...]:

@@ -199,11 +199,10 @@ class ZeroShotAudioClassificationPipeline(Pipeline):
         timestamp_hop_s: float | None = None,
     ) -> BatchFeature:
         """The model's audio inputs for one clip, and with `timestamps` its steps in time."""
-        long = logit_scale(self.model) is not None
         if not timestamps:
             if timestamp_hop_s is not None:
                 raise ValueError("`timestamp_hop_s` is for the steps of a timeline: give `timestamps=True`, too.")
-            return extract_features(self.feature_extractor, audio, sampling_rate, truncation, long).to(self.dtype)
+            return extract_features(self.feature_extractor, audio, sampling_rate, truncation).to(self.dtype)
         plan = plan_timeline(self.model, self.feature_extractor, timestamp_hop_s)
         return extract_with_timeline(self.feature_extractor, audio, plan, sampling_rate, truncation).to(self.dtype)
 

@@ -19,8 +19,9 @@ import numpy as np
 import safetensors.torch
 
 from ..audio.audio_checks import AudioDecodeError
-from ..models.clap_afm.embedding_clap_afm import LONG_CLIPS, extract_features
+from ..models.clap_afm.embedding_clap_afm import extract_features
 from ..models.clap_afm.timeline_clap_afm import TimelinePlan, extract_with_timeline
+from ..models.common.window_streams_afm import StreamedWindows
 from ..pipelines.audio_files import FeatureBatch, FileState, in_batches, reason_of
 from ..pipelines.pipeline_audio_inputs import collate_features
 from .embedder import ClapEmbedder
@@ -301,8 +302,8 @@ class Decoder:
             kept = content
         elif content is not None:
             try:
-                made = extract_features(self.extractor, content, None, self.flow.truncation, True)
-                if LONG_CLIPS in made:
+                made = extract_features(self.extractor, content, None, self.flow.truncation)
+                if isinstance(made["input_features"], StreamedWindows):
                     kept = content
                 else:
                     features = safetensors.torch.save({name: made[name].contiguous() for name in made})
@@ -337,7 +338,7 @@ class Embedder:
         plan, extractor = self.flow.plan, self.embedder.feature_extractor
         try:
             if plan is None:
-                features = extract_features(extractor, content, None, self.flow.truncation, True)
+                features = extract_features(extractor, content, None, self.flow.truncation)
             else:
                 features = extract_with_timeline(extractor, content, plan)
             rows = self._rows(FeatureBatch([file], collate_features([features]), {}))

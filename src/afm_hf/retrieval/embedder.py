@@ -79,7 +79,7 @@ class ClapEmbedder:
             AudioDecodeError: (a `ValueError`) a clip cannot be used.
             ValueError: there are none.
         """
-        items = [extract_features(self.feature_extractor, clip, None, truncation, True) for clip in as_clips(clips)]
+        items = [extract_features(self.feature_extractor, clip, None, truncation) for clip in as_clips(clips)]
         return self.embed_features(collate_features(items))
 
     @torch.no_grad()

@@ -103,7 +103,7 @@ def _embed_missing(
     failures: dict[str, str] = {}
     bar = progress_bar(sum(map(len, batches)), sum(map(len, batches)) - sum(map(len, todo))) if progress else None
     try:
-        for batch in read_batches(embedder.feature_extractor, todo, truncation, num_workers, True):
+        for batch in read_batches(embedder.feature_extractor, todo, truncation, num_workers):
             if batch.features is not None:
                 work.add(batch.files, embedder.embed_features(batch.features))
             failures.update(batch.failures)

@@ -322,7 +322,7 @@ def _embed(
         with warnings.catch_warnings():
             # LanceDB warns its users of forks; the processes that decode never call it.
             warnings.filterwarnings("ignore", "lancedb fork support", RuntimeWarning)
-            for batch in read_batches(embedder.feature_extractor, batches, truncation, num_workers, True, plan):
+            for batch in read_batches(embedder.feature_extractor, batches, truncation, num_workers, plan):
                 writer.add(rows_of_batch(embedder, batch, plan), batch.failures)
                 if bar is not None:
                     report(bar, len(batch.files), batch.failures)

@@ -17,6 +17,7 @@ from transformers import AutoFeatureExtractor
 from transformers.audio_utils import mel_filter_bank, spectrogram, window_function
 
 from afm_hf import AfmFeatureExtractor, AudioDecodeError, ClapAfmFeatureExtractor
+from afm_hf.audio import audio_soundfile
 from afm_hf.audio.log_mel import log_mel
 from afm_hf.models.common import feature_extraction_afm, window_streams_afm
 
@@ -216,10 +217,37 @@ def test_only_the_head_of_a_file_is_decoded_where_only_the_head_is_used(tmp_path
     extractor = small()
     head = extractor(str(path))["input_features"]
     assert len(asked[0]) < 2 * RATE
-    extractor(str(path), truncation="center")
-    assert len(asked[1]) == 60 * RATE
     whole, _ = soundfile.read(path, dtype="float32")
     np.testing.assert_allclose(head, extractor(whole, sampling_rate=RATE)["input_features"], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("truncation", "channels"), [("center", "mean"), ("random", "mean"), ("random", "concat"), ("first", "concat")]
+)
+def test_of_a_long_file_a_part_is_taken_without_holding_the_whole(tmp_path, monkeypatch, truncation, channels):
+    path = tmp_path / "long.wav"
+    soundfile.write(path, np.stack([tone(300, 30), tone(500, 30)], axis=1), 2 * RATE)
+    extractor = small()
+
+    def features():
+        generator = torch.Generator().manual_seed(3)
+        return extractor(str(path), truncation=truncation, channels=channels, generator=generator)["input_features"]
+
+    whole = features()  # of 15 s, which are held
+    held = []
+    monkeypatch.setattr(feature_extraction_afm, "HELD_S", 1.0)
+    monkeypatch.setattr(audio_soundfile, "_BLOCK_VALUES", RATE)
+    take = feature_extraction_afm._taken
+    monkeypatch.setattr(feature_extraction_afm, "_taken", lambda parts, *more: take(noted(parts, held), *more))
+    np.testing.assert_allclose(features(), whole, atol=1e-3)
+    assert max(held) <= RATE, "all of it was held"
+
+
+def noted(parts, lengths):
+    """The parts, one by one, and how long each is."""
+    for part in parts:
+        lengths.append(len(part))
+        yield part
 
 
 # -- channels and rates -----------------------------------------------------------------------------------------------

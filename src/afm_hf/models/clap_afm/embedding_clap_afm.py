@@ -5,8 +5,6 @@ templates.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
-from itertools import islice
 from typing import Any
 
 import torch
@@ -16,15 +14,11 @@ from transformers.feature_extraction_utils import BatchFeature
 from ...audio.audio_checks import AudioDecodeError, describe_source
 from ...audio.audio_loading import load_audio
 from ...audio.audio_samples import clip_of_row
-from ..common.batch_afm import AfmBatchFeature
 from ..common.feature_extraction_afm import IN_WINDOWS, TRUNCATIONS
-from ..common.window_streams_afm import LongClips, stack_windows
 from .texts_clap_afm import Tokens, longest_text
 
 DEFAULT_TEMPLATE = "This is a sound of {}."
 TEXTS_PER_BATCH = 32
-LONG_CLIPS = "long_clips"
-MOST_PARTS = 3  # of a stream of windows, 48 windows; a clip of as many or more is long
 
 # ---------------------------------------------------------------------------------------------------------------------
 # One clip, a batch of clips, texts: for any CLAP
@@ -36,7 +30,6 @@ def extract_features(
     audio: Any,
     sampling_rate: int | None = None,
     truncation: str | None = None,
-    long_clips: bool = False,
 ) -> BatchFeature:
     """A model's inputs for one clip, a batch of one, whichever CLAP the feature extractor belongs to.
 
@@ -45,9 +38,10 @@ def extract_features(
         audio: The clip; see [`load_audio`]. A mapping may hold it under `"audio"`, as rows of `datasets` do.
         sampling_rate (`int`, *optional*): Rate in Hz of bare samples; the extractor's, with a warning, if not given.
         truncation (`str`, *optional*): What of a long clip is taken; the extractor's own setting if not given.
-        long_clips (`bool`, *optional*, defaults to `False`):
-            Give a clip of many windows as [`LongClips`] under `"long_clips"`, which `embed_audio` takes, instead of its
-            features; it has been read to its end once.
+
+    Returns:
+        The extractor's output. Of a clip of many windows `input_features` is a [`StreamedWindows`], of which the model
+        makes them while it encodes them; it has been read to its end once.
 
     Raises:
         AudioDecodeError: the clip cannot be used.
@@ -55,7 +49,9 @@ def extract_features(
     """
     if isinstance(audio, Mapping) and "audio" in audio and not audio.keys() & {"array", "raw", "path", "bytes"}:
         audio = clip_of_row(audio)
-    options = {"return_tensors": "pt"} if truncation is None else {"return_tensors": "pt", "truncation": truncation}
+    options: dict[str, Any] = (
+        {"return_tensors": "pt"} if truncation is None else {"return_tensors": "pt", "truncation": truncation}
+    )
     if not hasattr(extractor, "window_hop_s"):
         if truncation in TRUNCATIONS:
             raise ValueError(
@@ -65,25 +61,12 @@ def extract_features(
         waveform = load_audio(audio, extractor.sampling_rate, source_sampling_rate=sampling_rate)
         return extractor([waveform], sampling_rate=extractor.sampling_rate, **options)
     try:
-        if long_clips and (truncation or extractor.truncation) in IN_WINDOWS:
-            return _in_windows(extractor, audio, sampling_rate, truncation)
+        if (truncation or extractor.truncation) in IN_WINDOWS:
+            options["stream_windows"] = True
         return extractor([audio], sampling_rate=sampling_rate, **options)
     except AudioDecodeError as error:
         # The extractor counts the clips of its batch, which here has but one.
         raise AudioDecodeError(describe_source(audio), error.reason, error.hint) from error
-
-
-def _in_windows(extractor: Any, audio: Any, sampling_rate: int | None, truncation: str | None) -> BatchFeature:
-    """The windows of a clip, or of a long one what gives them anew."""
-    if callable(getattr(audio, "read", None)):
-        audio = audio.read()  # it is read twice
-    again = partial(extractor.stream_windows, audio, sampling_rate, truncation)
-    stream = again()
-    parts = list(islice(stream, MOST_PARTS))
-    if len(parts) < MOST_PARTS:
-        return AfmBatchFeature(stack_windows([parts]))
-    stream.skip()
-    return BatchFeature({LONG_CLIPS: LongClips({0: again})})
 
 
 def logit_scale(model: Any) -> torch.Tensor | None:
@@ -101,14 +84,7 @@ def is_another_of_ours(model: Any) -> bool:
 
 def embed_audio(model: Any, features: Mapping[str, Any]) -> torch.Tensor:
     """Embeddings of a batch of clips, float32 `(batch, dim)`, L2-normalised."""
-    inputs = dict(features)
-    long = inputs.pop(LONG_CLIPS, None)
-    if long is None:
-        return _unit(model.get_audio_features(**inputs))
-    rows = list(_unit(model.get_audio_features(**inputs))) if inputs else []
-    for place in sorted(long.clips):
-        rows.insert(place, long.embed(model, place))
-    return torch.stack(rows)
+    return _unit(model.get_audio_features(**features))
 
 
 def embed_texts(model: Any, tokenizer: Any, texts: Sequence[str]) -> torch.Tensor:

@@ -17,13 +17,14 @@ import torch
 from torch.nn import functional as F
 from transformers.feature_extraction_utils import BatchFeature
 
+from ...audio.audio_ahead import made_ahead
 from ...audio.audio_checks import Waveform, describe_source
 from ...audio.audio_samples import clip_of_row
 from ...audio.audio_streaming import stream_audio
 from ...audio.audio_windows import SILENCE, every_window
-from ..common.window_streams_afm import WINDOWS_AT_A_TIME
+from ..common.window_streams_afm import MOST_PARTS, WINDOWS_AT_A_TIME
 from ..encoders.configuration_afm_encoders import STEPPING, AfmEarsConfig
-from .embedding_clap_afm import MOST_PARTS, extract_features
+from .embedding_clap_afm import extract_features
 
 TIMELINE = "timeline"
 
@@ -252,7 +253,7 @@ class ClipTimeline:
         spans: list[tuple[int, int]] = []
         is_heard: list[bool] = []
         end = 0
-        for part in self.again():
+        for part in made_ahead(self.again()):
             spans += part.spans
             is_heard += [place is not None for place in part.places]
             end = part.end
@@ -308,7 +309,7 @@ def extract_with_timeline(
         audio = clip_of_row(audio)
     if callable(getattr(audio, "read", None)):
         audio = audio.read()  # it is read twice
-    features = extract_features(extractor, audio, sampling_rate, truncation or "windows", True)
+    features = extract_features(extractor, audio, sampling_rate, truncation or "windows")
     features[TIMELINE] = [_read_timeline(extractor, audio, plan, sampling_rate)]
     return features
 

@@ -6,8 +6,9 @@ the official HTSAT models run a 32 kHz bank over 44.1 kHz audio.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,11 +21,18 @@ from ...audio.audio_checks import Waveform
 from ...audio.audio_loading import AudioDecodeError, describe_source, load_audio
 from ...audio.audio_processes import keep_to_one_thread_if_forked
 from ...audio.audio_samples import is_many, own_rate, refuse_misnamed_rate
+from ...audio.audio_sources import encoded
 from ...audio.audio_streaming import stream_audio
 from ...audio.audio_windows import SILENCE, cut_windows, heard_share
 from ...audio.log_mel import log_mel_of_clips, mel_bank
 from .batch_afm import AfmBatchFeature
-from .window_streams_afm import WindowStream, stack_windows
+from .window_streams_afm import (
+    HeldWindows,
+    StreamedWindows,
+    WindowStream,
+    held_or_streamed,
+    stack_windows,
+)
 
 logger = logging.get_logger(__name__)
 
@@ -39,6 +47,9 @@ TOKENIZER_WORDS = (
     *("longest", "max_length", "do_not_pad"),
     *("longest_first", "only_first", "only_second", "do_not_truncate"),
 )
+
+# Clips of up to so many seconds are held until it is known how long they are; of longer ones the samples are counted.
+HELD_S = 60.0
 
 # Decoding only the head of a long file needs a little more than the clip, or the resampler would ring at its end.
 RESAMPLER_MARGIN_S = 0.25
@@ -166,6 +177,7 @@ class AfmFeatureExtractor(SequenceFeatureExtractor):
         generator: torch.Generator | None = None,
         device: str | torch.device | None = None,
         allow_silence: bool | None = None,
+        stream_windows: bool = False,
         **kwargs: Any,
     ) -> BatchFeature:
         r"""Makes the inputs of a model from one clip or a list of clips.
@@ -182,6 +194,11 @@ class AfmFeatureExtractor(SequenceFeatureExtractor):
             generator (`torch.Generator`, *optional*):
                 Source of the random crops; without it torch's global generator.
             device (`str` or `torch.device`, *optional*): Where the spectrograms are computed and returned.
+            stream_windows (`bool`, *optional*, defaults to `False`):
+                Of clips in windows, do not hold those of a long one (48 windows or more): if there is one,
+                `input_features` is a [`StreamedWindows`], of which all models of this package make the windows while
+                they encode them. The clip is read to its end here, so that what is wrong with it comes to light, and
+                once more then. Only with `return_tensors="pt"`.
 
         Returns:
             [`BatchFeature`] with `input_features`, float32 dB: `(batch, 1, frames, mels)`, or with
@@ -210,53 +227,60 @@ class AfmFeatureExtractor(SequenceFeatureExtractor):
         self._check_rates(clips, sampling_rate)
         named = [(clip, f"audio[{index}], {describe_source(clip)}") for index, clip in enumerate(clips)]
         if truncation in IN_WINDOWS:
-            return _to_batch(stack_windows([list(self._windows(*clip, how, device)) for clip in named]), return_tensors)
+            if not stream_windows:
+                held = [list(self._windows(*clip, how, device)) for clip in named]
+                return _to_batch(stack_windows(held), return_tensors)
+            if return_tensors not in ("pt", TensorType.PYTORCH):
+                raise ValueError(f'`stream_windows` needs `return_tensors="pt"`, but it is {return_tensors!r}.')
+            return AfmBatchFeature(self._streamed(named, how, device))
         waveforms = torch.stack([self._crop(*clip, how, generator) for clip in named])  # (batch, samples)
         return _to_batch({"input_features": self.log_mel(waveforms, device).unsqueeze(1)}, return_tensors)
 
     def _crop(self, clip: Any, name: str, how: "_Reading", generator: torch.Generator | None) -> torch.Tensor:
         """The part of a clip that is heard, `(length,)`."""
-        # Only the head of a long file is decoded where only the head is used.
-        head_only = how.truncation == "first" and how.channels != "concat"
-        waveform = load_audio(
-            clip,
-            self.sampling_rate,
-            channels=how.channels,
-            resampler=how.resampler,
-            source_sampling_rate=how.sampling_rate,
-            max_values=self.max_values,
-            duration_s=how.length / self.sampling_rate + RESAMPLER_MARGIN_S if head_only else None,
-            name=name,
-        )
-        part = self._cut(torch.as_tensor(waveform), how.length, how.padding, how.truncation, generator)
+        if how.truncation == "first" and how.channels != "concat":
+            waveform = self._head(clip, name, how)
+        else:
+            waveform = self._part(_rereadable(clip), name, how, generator)
+        part = self.fill(torch.as_tensor(waveform), how.length, how.padding)
         if float(part.abs().max()) < how.silence:
             raise _silence(name, how.truncation)
         return part
 
-    def stream_windows(
-        self, clip: Any, sampling_rate: int | None = None, truncation: str | None = None, name: str | None = None
-    ) -> WindowStream:
+    def _head(self, clip: Any, name: str, how: "_Reading") -> Waveform:
+        """The beginning of a clip, of which no more is decoded."""
+        return load_audio(
+            clip,
+            self.sampling_rate,
+            channels=how.channels,
+            resampler=how.resampler,
+            source_sampling_rate=how.sampling_rate,
+            max_values=self.max_values,
+            duration_s=how.length / self.sampling_rate + RESAMPLER_MARGIN_S,
+            name=name,
+        )[: how.length]
+
+    def _part(self, clip: Any, name: str, how: "_Reading", generator: torch.Generator | None) -> Waveform:
         """
-        The windows of one clip, some at a time, for clips of any length.
+        A part of a clip whose place depends on its length, at most `(length,)`.
 
-        Args:
-            clip, sampling_rate, truncation: As of a call; `truncation` is `"windows"` or `"segments"`.
-            name (`str`, *optional*): What errors call the clip.
-
-        Returns:
-            [`WindowStream`]: Gives `(windows, 1, frames, mels)` and what part of each is heard, `(windows,)`.
+        Of a long clip the first pass only counts the samples, and a second one takes the part, so that its memory is
+        that of a short one.
         """
-        keep_to_one_thread_if_forked()
-        self._check_rates([clip], sampling_rate)
-        truncation = _setting("truncation", truncation, IN_WINDOWS, self.truncation)
-        silence = 0.0 if self.allow_silence else SILENCE
-        length = self._clip_length(self.max_length_s)
-        how = _Reading(length, self.padding, truncation, self.channels, self.resampler, sampling_rate, silence)
-        return self._windows(clip, name or describe_source(clip), how, torch.device("cpu"))
+        held: list[Waveform] = []
+        seen = 0
+        for samples in self._samples(clip, name, how):
+            seen += len(samples)
+            held = [*held, samples] if seen <= HELD_S * self.sampling_rate else []
+        surplus = max(0, seen - how.length)
+        start = {"first": 0, "center": surplus // 2}.get(how.truncation, 0)
+        if how.truncation == "random" and surplus:
+            start = int(torch.randint(surplus + 1, (), generator=generator))
+        return _taken(held or self._samples(clip, name, how), start, how.length)
 
-    def _windows(self, clip: Any, name: str, how: "_Reading", device: torch.device) -> WindowStream:
-        hop = self.clip_samples(self.window_hop_s) if self.window_hop_s else how.length
-        parts = stream_audio(
+    def _samples(self, clip: Any, name: str, how: "_Reading") -> Iterator[Waveform]:
+        """All samples of a clip, part after part."""
+        return stream_audio(
             clip,
             self.sampling_rate,
             channels=how.channels,
@@ -265,7 +289,27 @@ class AfmFeatureExtractor(SequenceFeatureExtractor):
             max_values=self.max_values,
             name=name,
         )
-        parts = self._to_whole_windows(parts, how.length, hop)
+
+    def _streamed(self, named: list[tuple[Any, str]], how: "_Reading", device: torch.device) -> dict[str, Any]:
+        """Of clips of which one or more is long the [`StreamedWindows`]; else features and mask."""
+        clips = [(_rereadable(clip), name) for clip, name in named]
+        found = [held_or_streamed(partial(self._windows, *clip, how, device)) for clip in clips]
+        held = [windows for windows in found if isinstance(windows, list)]
+        if len(held) == len(found):
+            return dict(stack_windows(held))
+        return {
+            "input_features": StreamedWindows(
+                [
+                    HeldWindows(*map(torch.cat, zip(*windows, strict=True))) if isinstance(windows, list) else windows
+                    for windows in found
+                ]
+            )
+        }
+
+    def _windows(self, clip: Any, name: str, how: "_Reading", device: torch.device) -> WindowStream:
+        keep_to_one_thread_if_forked()
+        hop = self.clip_samples(self.window_hop_s) if self.window_hop_s else how.length
+        parts = self._to_whole_windows(self._samples(clip, name, how), how.length, hop)
         cut = cut_windows(parts, how.length, hop, self.sampling_rate, how.silence, trim=how.truncation == "windows")
 
         def make(waveforms: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -318,18 +362,6 @@ class AfmFeatureExtractor(SequenceFeatureExtractor):
         device = torch.device(device)
         return log_mel_of_clips(waveforms.to(device), self.n_fft, self.hop_length, self.mel_bank(device))
 
-    def _cut(
-        self, waveform: torch.Tensor, length: int, padding: str, truncation: str, generator: torch.Generator | None
-    ) -> torch.Tensor:
-        """`(samples,)` -> `(length,)`."""
-        surplus = len(waveform) - length
-        if surplus <= 0:
-            return self.fill(waveform, length, padding)
-        start = surplus // 2 if truncation == "center" else 0
-        if truncation == "random":
-            start = int(torch.randint(surplus + 1, (), generator=generator))
-        return waveform[start : start + length]
-
     def fill(self, waveform: torch.Tensor, length: int, padding: str) -> torch.Tensor:
         """`(samples,)` of no more than `length` -> `(length,)`."""
         if padding == "repeat":
@@ -369,6 +401,24 @@ def as_clips(audio: Any) -> list[Any]:
     if not clips:
         raise ValueError("No audio was given: the list of clips is empty.")
     return clips
+
+
+def _rereadable(clip: Any) -> Any:
+    """A clip that can be read twice: of a file object, what it holds."""
+    if not callable(getattr(clip, "read", None)):
+        return clip
+    return encoded(clip, describe_source(clip)).content
+
+
+def _taken(parts: Iterable[Waveform], start: int, length: int) -> Waveform:
+    """Samples `start` to `start + length` of a clip, as far as it goes; no more is read."""
+    taken, at, end = [], 0, start + length
+    for part in parts:
+        taken.append(part[max(0, start - at) : max(0, end - at)])
+        at += len(part)
+        if at >= end:
+            break
+    return np.concatenate(taken)
 
 
 def _silence(name: str, truncation: str) -> AudioDecodeError:

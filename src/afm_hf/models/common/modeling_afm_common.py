@@ -10,6 +10,8 @@ from transformers import PreTrainedConfig
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
+from .window_streams_afm import StreamedWindows, WindowRun
+
 WINDOWS_PER_FORWARD = 32
 
 
@@ -170,16 +172,20 @@ class WindowOwners(NamedTuple):
 
 
 def flatten_windows(
-    input_features: torch.Tensor, input_features_mask: torch.Tensor | None
-) -> tuple[torch.Tensor, WindowOwners | None]:
+    input_features: torch.Tensor | StreamedWindows, input_features_mask: torch.Tensor | None
+) -> tuple[torch.Tensor | WindowRun, WindowOwners | WindowRun | None]:
     """The windows of a batch in which something is heard, and the clip that each belongs to.
 
     `(batch, windows, 1, frames, mels)` -> `(heard windows, 1, frames, mels)` and their owners; features that are not
-    cut into windows are returned as they are, without owners.
+    cut into windows are returned as they are, without owners. Of windows that are yet to be made, the run through them,
+    which knows the owners once it is at its end.
 
     Raises:
         ValueError: if a clip has no window, or the mask is not `(batch, windows)` or has other values than 0 to 1.
     """
+    if isinstance(input_features, StreamedWindows):
+        run = input_features.begin()
+        return run, run
     if input_features.ndim != 5:
         return input_features, None
     batch, windows = input_features.shape[:2]
@@ -202,15 +208,31 @@ def flatten_windows(
 
 
 def encode_windows(
-    encoder: Callable[..., Any], features: torch.Tensor, owners: WindowOwners | None, **kwargs: Any
+    encoder: Callable[..., Any],
+    features: torch.Tensor | WindowRun,
+    owners: WindowOwners | WindowRun | None,
+    **kwargs: Any,
 ) -> Any:
     """
     The encoder's output for what [`flatten_windows`] gives; of many windows, some at a time.
 
-    An hour then needs no more memory than a minute, but for `last_hidden_state`. In training, and where all hidden
-    states or attentions are asked for, the windows stay together.
+    An hour then needs no more memory than a minute, but for `last_hidden_state`, which those that are made on the way
+    have none of. In training, and where all hidden states or attentions are asked for, the windows stay together.
+
+    Raises:
+        ValueError: hidden states or attentions are asked for of windows that are made on the way.
     """
     asked = kwargs.get("output_hidden_states") or kwargs.get("output_attentions")
+    if isinstance(features, WindowRun):
+        if asked:
+            raise ValueError(
+                "Hidden states and attentions of long clips in windows are not kept. Make the features without "
+                "`stream_windows`."
+            )
+        device = next(encoder.parameters()).device  # type: ignore[attr-defined]
+        return BaseModelOutputWithPooling(
+            pooler_output=torch.cat([encoder(part.to(device), **kwargs).pooler_output for part in features])
+        )
     if owners is None or len(features) <= WINDOWS_PER_FORWARD or torch.is_grad_enabled() or asked:
         return encoder(features, **kwargs)
     parts = [encoder(part, **kwargs) for part in features.split(WINDOWS_PER_FORWARD)]
@@ -220,14 +242,14 @@ def encode_windows(
     )
 
 
-def average_windows(embeddings: torch.Tensor, owners: WindowOwners | None) -> torch.Tensor:
+def average_windows(embeddings: torch.Tensor, owners: WindowOwners | WindowRun | None) -> torch.Tensor:
     """Mean of the windows of each clip, by what part of them is heard: `(windows, dim)` -> `(batch, dim)`."""
     if owners is None:
         return embeddings
-    shares = owners.shares.to(embeddings.dtype)
-    clips = int(owners.rows[-1]) + 1
-    total = embeddings.new_zeros(clips, embeddings.shape[-1]).index_add_(0, owners.rows, embeddings * shares[:, None])
-    return total / shares.new_zeros(clips).index_add_(0, owners.rows, shares)[:, None]
+    shares, rows = owners.shares.to(embeddings), owners.rows.to(embeddings.device)
+    clips = int(rows[-1]) + 1
+    total = embeddings.new_zeros(clips, embeddings.shape[-1]).index_add_(0, rows, embeddings * shares[:, None])
+    return total / shares.new_zeros(clips).index_add_(0, rows, shares)[:, None]
 
 
 class AfmMapperAttention(nn.Module):

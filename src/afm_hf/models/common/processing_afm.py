@@ -12,7 +12,7 @@ from .feature_extraction_afm import PADDINGS, TRUNCATIONS
 
 logger = logging.get_logger(__name__)
 
-AUDIO_SETTINGS = ("max_length_s", "channels", "resampler", "generator", "device")
+AUDIO_SETTINGS = ("max_length_s", "channels", "resampler", "generator", "device", "stream_windows")
 NESTED = ("audio_kwargs", "text_kwargs", "common_kwargs")
 ROW_SETTINGS = {
     *("padding", "max_length", "truncation", "pad_to_multiple_of"),

@@ -1,16 +1,17 @@
 """The windows of long clips, made while they are embedded: an hour takes no more memory than a minute."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
 import torch
-from torch.nn import functional as F
 
+from ...audio.audio_ahead import made_ahead
 from ...audio.audio_checks import AudioDecodeError
 
 # Windows whose log-mels are computed at a time.
 WINDOWS_AT_A_TIME = 16
+MOST_PARTS = 3  # of so many windows each, 48 windows; a clip of as many or more is long
 
 Made = tuple[
     torch.Tensor, torch.Tensor
@@ -46,38 +47,109 @@ class WindowStream(Iterator[Made]):
             pass
 
 
-class LongClips:
-    """
-    Clips of a batch that are too long for their windows to be held, by their place in it.
+Windows = Callable[[], Iterable[Made]]  # gives the windows of a clip, each time anew
 
-    It stands among the tensors of a batch, and goes with them to devices and other processes.
+
+class StreamedWindows:
+    """
+    Clips of which some are too long for their windows to be held, in the place of `input_features`.
+
+    All models that take `(batch, windows, 1, frames, mels)` take it, and make the windows while they encode them. It
+    stands among the tensors of a batch, and goes with them to devices and other processes.
 
     Args:
-        clips: For each place what gives the windows of the clip anew.
+        clips: For each clip what gives its windows.
     """
 
-    def __init__(self, clips: Mapping[int, Callable[[], Iterator[Made]]]) -> None:
-        self.clips = dict(clips)
+    def __init__(self, clips: Sequence[Windows]) -> None:
+        self.clips = list(clips)
 
-    def to(self, *args: Any, **kwargs: Any) -> "LongClips":
-        """As of tensors; there is nothing to move yet."""
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def to(self, *args: Any, **kwargs: Any) -> "StreamedWindows":
+        """As of tensors. There is nothing to move yet: windows are brought to the encoder when they are made."""
         return self
 
     def is_floating_point(self) -> bool:
         """As of tensors."""
         return False
 
-    @torch.no_grad()
-    def embed(self, model: Any, place: int) -> torch.Tensor:
-        """The embedding of a clip by a CLAP, float32 `(dim,)`, L2-normalised: the mean by what is heard."""
-        total: Any = 0.0
-        weight: Any = 0.0
-        for features, shares in self.clips[place]():
-            made = model.get_audio_features(features.to(model.device), normalize=False).pooler_output
-            shares = shares.to(made.device)
-            total = total + (made.float() * shares[:, None]).sum(dim=0)
-            weight = weight + shares.sum()
-        return F.normalize(total / weight, dim=-1)
+    def begin(self) -> "WindowRun":
+        """The windows, from the first on."""
+        return WindowRun(self.clips)
+
+
+class WindowRun(Iterator[torch.Tensor]):
+    """
+    Goes once through the windows of all clips, the next ones in the making while those before are encoded.
+
+    Gives `(windows, 1, frames, mels)`, each of one clip, and leaves out windows in which nothing is heard.
+
+    Attributes:
+        rows: the clip of each window given so far, int64 `(windows,)`.
+        shares: what part of each window is heard, float32 `(windows,)`.
+    """
+
+    def __init__(self, clips: Sequence[Windows]) -> None:
+        self._parts = made_ahead((row, made) for row, clip in enumerate(clips) for made in clip())
+        self._unheard = set(range(len(clips)))
+        self._rows: list[torch.Tensor] = []
+        self._shares: list[torch.Tensor] = []
+
+    def __next__(self) -> torch.Tensor:
+        for row, (features, shares) in self._parts:
+            heard = shares > 0
+            if bool(heard.any()):
+                self._unheard.discard(row)
+                self._shares.append(shares[heard])
+                self._rows.append(torch.full_like(self._shares[-1], row, dtype=torch.long))
+                return features if bool(heard.all()) else features[heard]
+        if self._unheard:
+            raise ValueError(f"Nothing is heard in any window of clip {min(self._unheard)} of the batch.")
+        raise StopIteration
+
+    @property
+    def rows(self) -> torch.Tensor:
+        return torch.cat(self._rows)
+
+    @property
+    def shares(self) -> torch.Tensor:
+        return torch.cat(self._shares)
+
+
+def held_or_streamed(begin: Callable[[], WindowStream]) -> list[Made] | Windows:
+    """
+    The windows of a clip if they are few, else what gives them anew. In both cases the clip is read to its end.
+
+    Args:
+        begin: Gives the windows.
+
+    Raises:
+        AudioDecodeError: the clip cannot be used.
+    """
+    stream = begin()
+    parts = list(islice(stream, MOST_PARTS))
+    if len(parts) < MOST_PARTS:
+        return parts
+    stream.skip()
+    return begin
+
+
+class HeldWindows:
+    """
+    The windows of a short clip among long ones.
+
+    Args:
+        features: `(windows, 1, frames, mels)`.
+        shares: What part of each is heard, `(windows,)`; 0 for those that only fill a batch.
+    """
+
+    def __init__(self, features: torch.Tensor, shares: torch.Tensor) -> None:
+        self.made = (features, shares)
+
+    def __call__(self) -> Iterable[Made]:
+        return (self.made,)
 
 
 def stack_windows(clips: list[list[Made]]) -> dict[str, torch.Tensor]:
@@ -96,4 +168,4 @@ def stack_windows(clips: list[list[Made]]) -> dict[str, torch.Tensor]:
     return {"input_features": features, "input_features_mask": mask}
 
 
-__all__ = ["LongClips", "WindowStream", "stack_windows"]
+__all__ = ["HeldWindows", "StreamedWindows", "WindowRun", "WindowStream", "held_or_streamed", "stack_windows"]

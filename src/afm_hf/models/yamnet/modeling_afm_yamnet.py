@@ -196,12 +196,15 @@ class AfmYamnetForAudioClassification(AfmYamnetPreTrainedModel):
             input_features_mask (`torch.Tensor` of shape `(batch, windows)`, *optional*): 1 for real windows.
             labels (`torch.Tensor` of shape `(batch, num_classes)`, *optional*): Ones and zeros, or probabilities.
         """
-        features, rows = flatten_windows(input_features, input_features_mask)
-        outputs = self.yamnet(features, **kwargs)
-        scores = average_windows(outputs.patch_scores.mean(dim=1), rows)  # (batch, num_classes)
+        features, owners = flatten_windows(input_features, input_features_mask)
+        parts = [features] if isinstance(features, torch.Tensor) else features
+        outputs = [self.yamnet(part.to(self.device), **kwargs) for part in parts]
+        windows = torch.cat([output.patch_scores.mean(dim=1) for output in outputs])  # (windows, num_classes)
+        scores = average_windows(windows, owners)  # (batch, num_classes)
         logits = torch.logit(scores.float(), eps=1e-7)
         loss = None if labels is None else F.binary_cross_entropy_with_logits(logits, labels.float())
-        return AfmYamnetClassifierOutput(loss=loss, logits=logits, hidden_states=outputs.hidden_states)
+        hidden_states = outputs[0].hidden_states if isinstance(features, torch.Tensor) else None
+        return AfmYamnetClassifierOutput(loss=loss, logits=logits, hidden_states=hidden_states)
 
 
 __all__ = [
