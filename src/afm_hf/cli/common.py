@@ -61,7 +61,7 @@ TruncationOption = Annotated[
 ]
 BatchOption = Annotated[int, typer.Option(min=1, help="Files per forward pass.")]
 DeviceOption = Annotated[str | None, typer.Option(help="cpu, cuda, ...", show_default="a GPU if there is one")]
-WorkersOption = Annotated[int, typer.Option(min=0, help="Processes that decode.")]
+WorkersOption = Annotated[int, typer.Option(min=0, help="Processes that decode; with 0 threads of this one do.")]
 FormatOption = Annotated[OutputFormat, typer.Option("--format", help="How results are written to stdout.")]
 
 

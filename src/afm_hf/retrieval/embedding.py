@@ -47,7 +47,7 @@ def embed_files(
         truncation: what of a long clip is taken: "first", "center", "random" or all "windows"; None is the feature
             extractor's own setting.
         device: "cpu", "cuda", ...; None takes a GPU if there is one.
-        num_workers: processes that decode; 0 decodes here.
+        num_workers: processes that decode; with 0 threads of this one do, while the model works.
         progress: show a progress bar on stderr, and name files there that cannot be used.
         checkpoint_s: seconds between two savings of unfinished work.
         overwrite: start anew, whatever there is.

@@ -63,7 +63,7 @@ def embed_into_store(
             length and begin every so many seconds; silent ones are left out.
         metadata: a table that says more about the files, see `UserColumns.read`. Its columns become the index's own.
         device: "cpu", "cuda", ...; None takes a GPU if there is one.
-        num_workers: processes that decode; 0 decodes here.
+        num_workers: processes that decode; with 0 threads of this one do, while the model works.
         progress: show a progress bar on stderr, and name files there that cannot be used.
         checkpoint_s: seconds between two appends; what is not appended yet is lost by a kill.
         overwrite: start anew, whatever there is.
