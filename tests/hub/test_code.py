@@ -20,6 +20,7 @@ import afm_hf
 from afm_hf.adaptation.text_only import captioner_from_clap
 from afm_hf.hub.cards import model_card, write_card
 from afm_hf.hub.code import code_of, flattened, save_with_code, travelling_files
+from afm_hf.models.clap_afm.sentence_files_clap_afm import SENTENCE_FILES
 
 CLIPS = [str(clip) for clip in afm_hf.bundled_audio()]
 KINDS = ("clap-small", "pengi-small", "mellow-small", "adiff-small")
@@ -79,6 +80,7 @@ def test_push_in_shards_list_and_load_by_revision(hub, tmp_path):
     found = python(PUSH_AND_LOAD, tmp_path, **environment(address, tmp_path / "home"))
     shards = [name for name in found["files"] if re.fullmatch(r"model-0000\d-of-0000\d\.safetensors", name)]
     assert len(shards) > 1 and {"config.json", "processor_config.json", "tokenizer.json"} <= set(found["files"])
+    assert set(SENTENCE_FILES) <= set(found["files"])
     model, _ = load("clap-small")
     assert found["now"] == 0.5 and found["before"] == pytest.approx(model.logit_scale.item())
     pipe = pipeline("zero-shot-audio-classification", model=str(afm_hf.bundled_model("clap-small")))

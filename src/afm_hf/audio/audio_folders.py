@@ -56,6 +56,22 @@ def is_audio(name: str) -> bool:
     return name.lower().endswith(AUDIO_SUFFIXES) and not is_litter(name)
 
 
+def names_audio(text: str) -> bool:
+    """
+    Whether a string that is to be read as words names a recording: a file that is there, or a bare name of one.
+
+    Example:
+    ```python
+    >>> [text for text in ("dog.wav", "clips/rain.opus", "a dog", "saved as .wav") if names_audio(text)]
+    ['dog.wav', 'clips/rain.opus']
+
+    ```
+    """
+    if not text.lower().endswith(AUDIO_SUFFIXES):
+        return False
+    return len(text.split()) == 1 or os.path.isfile(text)
+
+
 def audio_below(root: str | os.PathLike[str]) -> AudioTree:
     """All clips below a folder. Links are followed, circles are not; what [`is_litter`] is left out."""
     tree, visited = AudioTree(), set()
@@ -75,4 +91,4 @@ def audio_below(root: str | os.PathLike[str]) -> AudioTree:
     return tree
 
 
-__all__ = ["AUDIO_SUFFIXES", "AudioTree", "audio_below", "is_audio", "is_litter"]
+__all__ = ["AUDIO_SUFFIXES", "AudioTree", "audio_below", "is_audio", "is_litter", "names_audio"]

@@ -1,6 +1,7 @@
 """Configurations of Microsoft's CLAP: two encoders, each with its projection into one space."""
 
 import math
+import os
 from typing import Any, Literal
 
 from huggingface_hub.dataclasses import strict
@@ -9,6 +10,7 @@ from transformers.configuration_utils import SubConfigSpec
 
 from ..common.configuration_afm_common import AfmConfig
 from ..encoders.configuration_afm_encoders import EncoderConfigSpec
+from .sentence_files_clap_afm import write_sentence_files
 
 PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
 
@@ -150,6 +152,15 @@ class ClapAfmConfig(AfmConfig):
                 f"{self.audio_config.projection_dim} and `text_config.projection_dim` is "
                 f"{self.text_config.projection_dim}."
             )
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> None:
+        """As everywhere; beside the config of a [`ClapAfmModel`], what sentence-transformers asks for.
+
+        A model writes its config before transformers looks for what is to be pushed, so they are pushed, too.
+        """
+        super().save_pretrained(save_directory, **kwargs)
+        if "ClapAfmModel" in (self.architectures or ()):
+            write_sentence_files(save_directory)
 
     @property
     def projection_dim(self) -> int:

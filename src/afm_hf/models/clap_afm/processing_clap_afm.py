@@ -6,6 +6,7 @@ from typing import Any
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.processing_utils import ProcessingKwargs, ProcessorMixin
 
+from ...audio.audio_folders import names_audio
 from ..common.batch_afm import AfmBatchFeature
 from ..common.processing_afm import with_audio_apart
 from ..common.repo_code_afm import OwnCode
@@ -52,8 +53,10 @@ class ClapAfmProcessor(OwnCode, ProcessorMixin):
             [`BatchFeature`] with what the tokenizer and the feature extractor give.
 
         Raises:
-            ValueError: if neither text nor audio is given, or a setting is unknown or given twice.
+            ValueError: if neither text nor audio is given, a setting is unknown or given twice, or a text is the name
+                of a recording.
         """
+        _refuse_recordings(text)
         arguments, generator = with_audio_apart(kwargs)
         inputs: dict[str, Any] = {}
         if text is not None or audio is None:
@@ -68,6 +71,17 @@ class ClapAfmProcessor(OwnCode, ProcessorMixin):
         """As everywhere, but for audio: files are left to the feature extractor, which decodes and resamples them."""
         images, text, videos, _ = super().prepare_inputs_layout(**kwargs)
         return images, text, videos, audio
+
+
+def _refuse_recordings(text: Any) -> None:
+    """Callers that tell clips from words by the ending of a string, as sentence-transformers, know only some endings."""
+    for index, one in enumerate([text] if isinstance(text, str) else text or ()):
+        if isinstance(one, str) and names_audio(one):
+            raise ValueError(
+                f"text[{index}] is {one!r}, the name of a recording: its letters would be embedded, and not its sound. "
+                "Give it as `audio` (to sentence-transformers as {'audio': ...}). If there is no such file, look at "
+                "the path."
+            )
 
 
 __all__ = ["ClapAfmProcessor"]
