@@ -62,7 +62,10 @@ class ZeroShot(AbsTaskZeroShotClassification):
     def __init__(self, files: list[Path], labels: list[str], rate: int) -> None:
         super().__init__()
         self.names = sorted(set(labels))
-        columns = {"audio": [clip(file, rate) for file in files], "labels": [self.names.index(label) for label in labels]}
+        columns = {
+            "audio": [clip(file, rate) for file in files],
+            "labels": [self.names.index(label) for label in labels],
+        }
         self.dataset, self.data_loaded = datasets.DatasetDict(test=datasets.Dataset.from_dict(columns)), True
 
     def get_candidate_labels(self) -> list[str]:

@@ -44,7 +44,9 @@ class LogitScaleClamp(TrainerCallback):
 
 def retrieval_metrics(prediction: EvalPrediction) -> dict[str, float]:
     """
-    Recall at 1 and 5 in both directions over the whole held-out set, for `compute_metrics`.
+    Recall at 1, 5 and 10 and mAP at 10 in both directions over the whole held-out set, for `compute_metrics`.
+
+    They are called `audio_to_text_recall@1`, ..., `text_to_audio_map@10`.
 
     A caption that several clips have is right for all of them. [`ContrastiveTrainer`] says which captions are the same;
     with plain `Trainer` (whose predictions are `(text_embeds, audio_embeds)`, the order of the model's output) those
@@ -59,7 +61,7 @@ def retrieval_metrics(prediction: EvalPrediction) -> dict[str, float]:
     labels = prediction.label_ids
     known = isinstance(labels, np.ndarray) and labels.shape == (len(text),) and labels.dtype.kind in "iu"
     scores = retrieval_scores(similarity.numpy(), texts=labels.tolist() if known else _equal_rows(text))
-    return {f"{name}_recall@{k}": scores[name][f"recall@{k}"] for name in DIRECTIONS for k in (1, 5)}
+    return {f"{name}_{figure}": value for name in DIRECTIONS for figure, value in scores[name].items()}
 
 
 def _embeddings(prediction: EvalPrediction) -> tuple[torch.Tensor, torch.Tensor]:
