@@ -1,4 +1,4 @@
-"""`push_to_hub=True` while a model is trained: weights and checkpoints arrive at a Hub on this machine, and go on from there."""
+"""`push_to_hub=True` in a training: weights and checkpoints reach a Hub on this machine, and it goes on from there."""
 
 import json
 import os
@@ -27,7 +27,8 @@ TRAIN = """
     def train(output, steps, resume=None):
         arguments = TrainingArguments(
             output, max_steps=steps, per_device_train_batch_size=2, save_steps=2, push_to_hub=True,
-            hub_model_id="me/trained", hub_strategy="all_checkpoints", hub_always_push=True, remove_unused_columns=False,
+            hub_model_id="me/trained", hub_strategy="all_checkpoints", hub_always_push=True,
+            remove_unused_columns=False,
             learning_rate=1e-3, lr_scheduler_type="constant", use_cpu=True, report_to=[], disable_tqdm=True,
         )
         trainer = Trainer(

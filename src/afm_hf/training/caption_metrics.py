@@ -20,8 +20,8 @@ def caption_metrics(
     """
     Makes a `compute_metrics` that compares what the model says with the references of each row.
 
-    The trainer's arguments need `predict_with_generate=True` and `include_for_metrics=["inputs"]`: the answers are found
-    behind the prompts.
+    The trainer's arguments need `predict_with_generate=True` and `include_for_metrics=["inputs"]`: the answers are
+    found behind the prompts.
 
     Args:
         processor ([`AfmPrefixLMProcessor`]): The model's processor.

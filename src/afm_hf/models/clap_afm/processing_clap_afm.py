@@ -74,7 +74,7 @@ class ClapAfmProcessor(OwnCode, ProcessorMixin):
 
 
 def _refuse_recordings(text: Any) -> None:
-    """Callers that tell clips from words by the ending of a string, as sentence-transformers, know only some endings."""
+    """Who tells clips from words by the ending of a string, as sentence-transformers does, knows only some endings."""
     for index, one in enumerate([text] if isinstance(text, str) else text or ()):
         if isinstance(one, str) and names_audio(one):
             raise ValueError(
