@@ -6,7 +6,7 @@ WORKERS ?= auto
 # The last two are what transformers' common tests need.
 TESTERS := pytest pytest-xdist pytest-socket hypothesis parameterized pillow
 
-.PHONY: help env demo test test-parity test-slow lint format docs bench release-check test-min test-newest clean
+.PHONY: help env demo test test-parity test-slow lint format docs docs-version bench release-check test-min test-newest clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -39,6 +39,11 @@ format: env  ## format and mend what can be mended
 docs: env  ## the documentation site, in site/
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[docs]"
 	$(BIN)/mkdocs build --strict
+
+docs-version: env  ## add this version's documents to the branch gh-pages, where all versions lie beside each other
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[docs]"
+	$(BIN)/mike deploy --update-aliases $$($(BIN)/python -c "import afm_hf; print(afm_hf.__version__)") latest
+	$(BIN)/mike set-default latest
 
 test-min:  ## the fast tests with the lowest versions that are promised, in an environment of their own
 	$(PYTHON) -m venv .venv-min
