@@ -118,17 +118,36 @@ def fit_linear_probe(
     Raises:
         ValueError: if clips and labels are not as many, there are fewer than two classes, or a clip cannot be used.
     """
-    classes, targets = _classes(clips, labels)
+    _classes(clips, labels)  # refused before the clips are heard
     encoder = model.audio_model
     features = _encoded(encoder, getattr(feature_extractor, "feature_extractor", feature_extractor), clips)
-    targets = targets.to(features.device)
-    weight, bias, losses = fit_logistic(features, targets, len(classes), l2, steps)
+    classes, weight, bias, losses = fit_on_features(features, labels, l2, steps)
     probe = _classifier(model, encoder, classes)
     head: Any = probe.classifier[-1]
     with torch.no_grad():
         head.weight.copy_(weight)
         head.bias.copy_(bias)
     return FewShotFit(probe, classes, len(clips), losses, {"method": "linear probe", "l2": l2, "steps": steps})
+
+
+def fit_on_features(
+    features: torch.Tensor, labels: Sequence[str], l2: float = 0.1, steps: int = 100
+) -> tuple[list[str], torch.Tensor, torch.Tensor, list[float]]:
+    """
+    The classifier of [`fit_linear_probe`] for clips that the encoder has heard already.
+
+    Args:
+        features (`torch.Tensor`): What the audio encoder made of each clip, float32 `(clips, hidden)`.
+        labels (`list[str]`), l2 (`float`), steps (`int`): As there.
+
+    Returns:
+        The classes, weights `(classes, hidden)` and bias `(classes,)` for the features, the loss of every step.
+
+    Raises:
+        ValueError: as [`fit_linear_probe`].
+    """
+    classes, targets = _classes(features, labels)
+    return classes, *fit_logistic(features, targets.to(features.device), len(classes), l2, steps)
 
 
 def fit_lora(
@@ -239,7 +258,7 @@ def fit_mapper(
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def _classes(clips: Sequence[Any], labels: Sequence[str]) -> tuple[list[str], torch.Tensor]:
+def _classes(clips: Sequence[Any] | torch.Tensor, labels: Sequence[str]) -> tuple[list[str], torch.Tensor]:
     """The classes by name, and the index of each clip's `(clips,)`."""
     if len(clips) != len(labels):
         raise ValueError(f"There are {len(clips)} clips, but {len(labels)} labels; give one label for every clip.")
@@ -321,4 +340,4 @@ def _minimise(
     return losses
 
 
-__all__ = ["FewShotFit", "draw_shots", "fit_linear_probe", "fit_lora", "fit_mapper"]
+__all__ = ["FewShotFit", "draw_shots", "fit_linear_probe", "fit_lora", "fit_mapper", "fit_on_features"]

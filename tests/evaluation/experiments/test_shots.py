@@ -12,7 +12,8 @@ pytest.importorskip("matplotlib")
 from asked_models import save_model
 from commands import run_command
 
-from afm_hf.evaluation.experiments.measuring import Data
+from afm_hf.adaptation.few_shot import draw_shots, fit_linear_probe
+from afm_hf.evaluation.experiments.measuring import Data, make_task, prepare
 from afm_hf.evaluation.experiments.shots import few_shot_table
 
 
@@ -32,6 +33,24 @@ def test_the_table_is_the_mean_and_deviation_of_the_draws_that_are_kept(labelled
         assert f"{100 * np.mean(after):.1f} ± {100 * np.std(after, ddof=1):.1f}" in shown
     run_command(*words)  # nothing is learned again
     assert len((tmp_path / "draws.jsonl").read_text().splitlines()) == 6
+
+
+def test_the_probe_of_clips_heard_once_is_that_of_the_few_clips(labelled, clap, tmp_path):
+    """The plain way: a classifier fitted on the few clips, which hears each of the others."""
+    how = {"draws": 0, "progress": False, "batch_size": 4}
+    data = Data("folder", str(labelled))
+    (row,) = few_shot_table(data, tmp_path, "linear-probe", str(clap), [2], 1, **how).rows
+    prepared = prepare("zero-shot", data)
+    pipe = make_task(prepared, str(clap)).pipe
+    names = [item.truth["label"] for item in prepared.items]
+    chosen = draw_shots(names, 2, 0)
+    few = [prepared.items[i].audio for i in chosen]
+    fit = fit_linear_probe(pipe.model, pipe.feature_extractor, few, [names[i] for i in chosen])
+    right = []
+    for i in set(range(len(names))) - set(chosen):
+        features = pipe.feature_extractor(prepared.items[i].audio, return_tensors="pt")
+        right.append(fit.labels[int(fit.model(**features).logits.argmax())] == names[i])
+    assert row["value"] == pytest.approx(np.mean(right)) and len(right) == row["clips"]
 
 
 @pytest.mark.parametrize("method", ["lora", "mapper"])

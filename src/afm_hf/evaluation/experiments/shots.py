@@ -6,8 +6,9 @@ numbers of clips it takes, and how it trains, is not known. Of the clips of ever
 and all others are judged, before and after.
 """
 
+import functools
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from ...adaptation.few_shot import draw_shots, fit_linear_probe, fit_lora, fit_mapper
+from ...adaptation.few_shot import draw_shots, fit_lora, fit_mapper, fit_on_features
 from ...models.common.writing_afm import JsonLines, read_json_lines
 from ..bootstrap import bootstrap_interval
 from ..report.figures import Point, curves, per_cent
@@ -133,6 +134,7 @@ def _drawn(
         kept.unlink(missing_ok=True)
     known = {(r["shots"], r["draw"]): r["found"] for r in read_json_lines(kept) if r["made"] == dict(made)}
     truth = [str(record.item.truth["label"]) for record in records]
+    heard = functools.cache(lambda: _features(task, [record.item for record in records]))  # once for all draws
     found: dict[int, list[dict[str, float]]] = {}
     with JsonLines(kept, "the draws") as lines:
         for count in shots:
@@ -143,7 +145,11 @@ def _drawn(
                     few = [record.item for i, record in enumerate(records) if i in chosen]
                     rest = [record for i, record in enumerate(records) if i not in chosen]
                     how = {**learning, "seed": seed + draw}
-                    after = _adapted(task, method, few, [r.item for r in rest], labels, how)
+                    others = [record.item for record in rest]
+                    if method == "linear-probe":
+                        after = _probed(heard, few, others)
+                    else:
+                        after = _adapted(task, method, few, others, labels, how)
                     known[count, draw] = {
                         "before": _accuracy([_likeliest(r, task.labels, labels) for r in rest], rest),
                         "after": _accuracy(after, rest),
@@ -154,22 +160,41 @@ def _drawn(
     return found
 
 
+def _features(task: Any, items: Sequence[Item]) -> dict[str, list[float] | Failure]:
+    """What the audio encoder makes of each clip, by its id."""
+    encoder = task.pipe.model.audio_model
+
+    def made_of(features: Mapping[str, torch.Tensor]) -> list[list[float]]:
+        rows: list[list[float]] = encoder(**features).pooler_output.float().tolist()
+        return rows
+
+    outcomes = read_items(task.pipe, items, task.truncation, task.batch_size, task.num_workers, made_of)
+    return {item.id: row for item, row in outcomes}
+
+
+def _probed(
+    heard: Callable[[], Mapping[str, list[float] | Failure]], few: Sequence[Item], rest: Sequence[Item]
+) -> list[str | None]:
+    """What a linear classifier of a few says of the rest: the frozen encoder hears every clip once."""
+    features = heard()
+    known = [item for item in few if not isinstance(features[item.id], Failure)]
+    names = [str(item.truth["label"]) for item in known]
+    classes, weight, bias, _ = fit_on_features(torch.tensor([features[item.id] for item in known]), names)
+    said: list[str | None] = []
+    for item in rest:
+        row = features[item.id]
+        logits = None if isinstance(row, Failure) else weight @ torch.tensor(row) + bias
+        said.append(None if logits is None else classes[int(logits.argmax())])
+    return said
+
+
 def _adapted(
     task: Any, method: str, few: Sequence[Item], rest: Sequence[Item], labels: Sequence[str], how: dict[str, Any]
 ) -> list[str | None]:
-    """What is said of the rest after learning from a few."""
+    """What is said of the rest after a model was trained on a few."""
     clips, names = [item.audio for item in few], [str(item.truth["label"]) for item in few]
     pipe = task.pipe
     reading = {"batch_size": task.batch_size, "num_workers": task.num_workers}
-    if method == "linear-probe":
-        fit = fit_linear_probe(pipe.model, pipe.feature_extractor, clips, names)
-
-        def logits(features: Mapping[str, torch.Tensor]) -> list[list[float]]:
-            rows: list[list[float]] = fit.model(**features).logits.float().tolist()
-            return rows
-
-        outcomes = read_items(pipe, rest, task.truncation, task.batch_size, task.num_workers, logits)
-        return [None if isinstance(row, Failure) else fit.labels[int(np.argmax(row))] for _, row in outcomes]
     from transformers import pipeline
 
     if method == "lora":
