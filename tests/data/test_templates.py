@@ -2,8 +2,9 @@ from collections import Counter
 
 import pytest
 
-from afm_hf.data import PromptSampler, load_templates, template_names
+from afm_hf.data import PromptSampler, domain_templates, domains, load_templates, template_names
 from afm_hf.models.adiff.processing_adiff import AdiffProcessor
+from afm_hf.models.clap_afm.embedding_clap_afm import as_templates
 from afm_hf.models.prefix_lm.prompts_afm import CAPTION_PROMPTS, CLASS_PROMPTS, DIFFERENCE_PROMPTS, TIERS
 
 ROW = {"source": "cld.csv:2", "caption1": "A {dog} barks.", "caption2": "rain"}
@@ -14,12 +15,21 @@ def prompts(name):
 
 
 def test_every_template_has_a_prompt_and_a_source():
-    assert template_names() == ["differences", "mellow", "pengi", "position_captioning", "zero_shot"]
+    assert template_names() == ["differences", "domains", "mellow", "pengi", "position_captioning", "zero_shot"]
     for name in template_names():
         for template in load_templates(name).values():
             assert template["prompt"] and template["source"]
     with pytest.raises(ValueError, match="There are no templates 'clap'; expected one of differences"):
         load_templates("clap")
+
+
+def test_sentences_by_domain_have_a_place_for_the_label_and_an_unknown_name_lists_them():
+    assert {"esc50", "music", "speech-emotion", "ensemble"} <= set(domains())
+    for name in domains():
+        assert as_templates(domain_templates(name)) == tuple(domain_templates(name))
+    assert len(domain_templates("ensemble")) == len(set(domain_templates("ensemble"))) == 6
+    with pytest.raises(ValueError, match=r"no stored template 'jazz'; expected one of sound, .*music"):
+        domain_templates("jazz")
 
 
 @pytest.mark.parametrize("name", ["differences", "position_captioning"])

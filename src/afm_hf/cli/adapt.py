@@ -21,7 +21,7 @@ from .common import (
     progress_bar,
     short_path,
 )
-from .ranked import read_labels
+from .labels import LabelsColumnOption, LabelsFileOption, LabelsOption, read_labels
 
 if TYPE_CHECKING:
     import torch
@@ -46,8 +46,9 @@ class Position(str, Enum):
 
 def adapt(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Unlabelled audio files, or folders of them.")],
-    labels: Annotated[str | None, typer.Option(help="Labels, with commas between them.")] = None,
-    labels_file: Annotated[Path | None, typer.Option(help="A text file with one label a line.")] = None,
+    labels: LabelsOption = None,
+    labels_file: LabelsFileOption = None,
+    labels_column: LabelsColumnOption = None,
     save: Annotated[Path | None, typer.Option(help="Where to write the vector: *.safetensors.")] = None,
     each: Annotated[
         bool, typer.Option("--each", help="Learn from each file by itself, not from all together.")
@@ -88,7 +89,7 @@ def adapt(
             **{"temperature": temperature, "diversity": diversity, "guard": guard},
         }
         AdaptationSettings(**settings)  # what is wrong is said before anything is loaded
-        checked = as_labels(read_labels(labels, labels_file))
+        checked = as_labels(read_labels(labels, labels_file, labels_column))
         paths = find_audio(files)
         if not paths:
             raise ValueError("There are no audio files in the folders given.")

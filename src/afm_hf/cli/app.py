@@ -19,6 +19,7 @@ from .evaluate import evaluate
 from .experiments.app import experiment
 from .experiments.generalization import generalization
 from .export import export
+from .labels import templates
 from .making.make_data import make_data
 from .making.make_shards import make_shards
 from .models import convert, models
@@ -74,6 +75,7 @@ for _command in (
     quality,
     report,
     suite,
+    templates,
 ):
     app.command()(with_log_level(_command))
 

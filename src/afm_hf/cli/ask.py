@@ -21,7 +21,9 @@ from .kept import KeptOption, OverwriteOption, interrupted, kept_results
 def ask(
     files: FilesArgument,
     question: Annotated[str, typer.Option("--question", "-q", help="The question.")],
-    choices: Annotated[str | None, typer.Option(help="Answers to choose from, with commas between them.")] = None,
+    choices: Annotated[
+        str | None, typer.Option(help="Answers to choose from, with commas between them, or a JSON list.")
+    ] = None,
     model: AnswererOption = None,
     truncation: TruncationOption = None,
     max_new_tokens: LengthOption = None,
@@ -44,9 +46,10 @@ def ask(
         rows = [{"file": path} for path in find_files(files)]
         options = given(question=question, truncation=truncation, max_new_tokens=max_new_tokens)
         if choices is not None:
+            from ..models.common.label_texts_afm import split_labels
             from ..pipelines.pipeline_audio_question_answering import as_choices
 
-            options["choices"] = as_choices([choice.strip() for choice in choices.split(",")])
+            options["choices"] = as_choices(split_labels(choices, "choices of --choices"))
         keys = ["answer", "letter", "score", "scores", "generated_text", "generated_letter"] if choices else ["answer"]
         answers = Answers("audio-question-answering", model, device, options, batch_size, num_workers)
         answers.write(rows, dict(zip(keys, keys, strict=True)), output_format, "answer", kept)

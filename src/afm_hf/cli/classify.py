@@ -20,7 +20,8 @@ from .common import (
     short_path,
 )
 from .kept import KeptOption, OverwriteOption, interrupted, kept_results
-from .ranked import read_labels, write_ranked
+from .labels import TEMPLATE_HELP, LabelsColumnOption, LabelsFileOption, LabelsOption, read_labels, read_templates
+from .ranked import write_ranked
 from .timeline import (
     EventsOption,
     HopOption,
@@ -40,14 +41,12 @@ if TYPE_CHECKING:
 
 def classify(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Audio files, or folders of them.")],
-    labels: Annotated[str | None, typer.Option(help="Labels, with commas between them.")] = None,
-    labels_file: Annotated[Path | None, typer.Option(help="A text file with one label a line.")] = None,
+    labels: LabelsOption = None,
+    labels_file: LabelsFileOption = None,
+    labels_column: LabelsColumnOption = None,
     model: ModelOption = "clap-small",
     template: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Sentence with {} for the label; repeat it for an ensemble.", show_default="This is a sound of {}."
-        ),
+        list[str] | None, typer.Option(help=TEMPLATE_HELP, show_default="This is a sound of {}.")
     ] = None,
     domain_vector: Annotated[Path | None, typer.Option(help="A vector of `afm-hf adapt --save`.")] = None,
     multi_label: Annotated[bool, typer.Option("--multi-label", help="Score each label by itself.")] = False,
@@ -80,11 +79,11 @@ def classify(
 
         kept = kept_results(output, overwrite, output_format)
         wish = wish_of(timeline, hop, events, picture, top_k or None)
-        options: dict[str, Any] = {"candidate_labels": as_labels(read_labels(labels, labels_file))}
+        options: dict[str, Any] = {"candidate_labels": as_labels(read_labels(labels, labels_file, labels_column))}
         # Events and pictures are of all labels; what is shown of the others is cut when it is written.
         options.update(multi_label=multi_label, top_k=None if wish else top_k or None)
         if template:
-            options["hypothesis_template"] = template
+            options["hypothesis_template"] = read_templates(template)
         if domain_vector is not None:
             options["domain_vector"] = domain_vector
         paths = find_audio(files)

@@ -17,6 +17,7 @@ from .common import (
     errors_for_users,
     is_quiet,
 )
+from .labels import TEMPLATE_HELP, read_templates
 
 if TYPE_CHECKING:
     from ..evaluation.benchmark import Benchmark
@@ -72,9 +73,7 @@ def evaluate(
         typer.Option(help="A bundled model, a folder, or a Hub id.", show_default="the bundled one that fits"),
     ] = None,
     split: Annotated[str | None, typer.Option(help="Of the dataset.", show_default="the papers'")] = None,
-    template: Annotated[
-        list[str] | None, typer.Option(help="Sentence with {} for labels; repeat it.", show_default="the papers'")
-    ] = None,
+    template: Annotated[list[str] | None, typer.Option(help=TEMPLATE_HELP, show_default="the papers'")] = None,
     prompt: Annotated[
         str | None,
         typer.Option(help="For closed: what is asked.", show_default="Pengi's own for the dataset, or the model's"),
@@ -150,7 +149,7 @@ def evaluate(
         options |= {"prompt": prompt, "scoring": scoring and scoring.value, "similarity_model": similarity_model}
         options |= {"clips": adapt_clips, "draws": adapt_draws}
         options |= {"captioner": captioner, "premise": "both"} if captioner else {}
-        made = _task(task, items, benchmark, str(data_dir), model, template, device, options)
+        made = _task(task, items, benchmark, str(data_dir), model, read_templates(template), device, options)
         if control:
             show = not is_quiet()
             items = controlled_items(task.value, items, control.value, output, seed=seed, progress=show)

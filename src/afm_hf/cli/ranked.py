@@ -1,10 +1,9 @@
-"""Labels in, ranked results out: what the commands with scores share."""
+"""Ranked results: what the commands with scores share."""
 
 import csv
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 import typer
@@ -77,13 +76,3 @@ def _write_table(results: Results, subject: str, item: str, columns: Sequence[st
             said = (Text(f"{entry[column]:.2f}") for column in columns)
             table.add_row(first, f"{entry['score']:.3f}", Text(entry[item]), *said)
     Console(width=None if sys.stdout.isatty() else 200).print(table)
-
-
-def read_labels(labels: str | None, labels_file: Path | None) -> list[str] | str:
-    """The labels of `--labels` or of `--labels-file`. Raises `ValueError` unless just one of them is given."""
-    if (labels is None) == (labels_file is None):
-        raise ValueError("Give the labels either as --labels a,b,c or as --labels-file FILE, with one label a line.")
-    if labels_file is None:
-        return labels or ""
-    lines = labels_file.read_text(encoding="utf-8-sig").splitlines()
-    return [line.strip() for line in lines if line.strip()]

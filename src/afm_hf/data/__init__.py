@@ -15,7 +15,7 @@ from .named_clips import NAMED_CLIPS, named_labels, read_named_clips
 from .questions import read_differences, read_reasonaqa
 from .report import BadAudio, Note, ReadReport
 from .tagged_clips import audioset_labels, read_audioset, read_dcase17
-from .templates import PromptSampler, load_templates, template_names
+from .templates import PromptSampler, domain_templates, domains, load_templates, template_names
 from .wavtext5k import read_wavtext5k
 
 __all__ = [
@@ -25,6 +25,8 @@ __all__ = [
     "PromptSampler",
     "ReadReport",
     "audioset_labels",
+    "domain_templates",
+    "domains",
     "fsd50k_labels",
     "load_templates",
     "named_labels",

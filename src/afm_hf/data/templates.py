@@ -25,7 +25,8 @@ def load_templates(name: str) -> dict[str, dict[str, Any]]:
     A set of prompts: by task, `prompt`, and where there are such `answer`, `paraphrases` (of our own), `source`.
 
     Args:
-        name: `"zero_shot"` (CLAP), `"pengi"`, `"mellow"`, `"differences"` (ADIFF's tiers) or `"position_captioning"`.
+        name: `"zero_shot"` (CLAP), `"domains"` (CLAP, by what the labels are), `"pengi"`, `"mellow"`, `"differences"`
+            (ADIFF's tiers) or `"position_captioning"`.
 
     Raises:
         ValueError: for another name.
@@ -34,6 +35,30 @@ def load_templates(name: str) -> dict[str, dict[str, Any]]:
         raise ValueError(f"There are no templates {name!r}; expected one of {', '.join(template_names())}.")
     file = json.loads((_FOLDER / f"{name}.json").read_text(encoding="utf-8"))
     return {task: {"source": file["source"], **template} for task, template in file["templates"].items()}
+
+
+def domains() -> list[str]:
+    """The names that [`domain_templates`] knows."""
+    return list(_cached("domains"))
+
+
+def domain_templates(name: str) -> list[str]:
+    """
+    Sentences with a place for labels of one domain, for `hypothesis_template` of zero-shot classification.
+
+    Args:
+        name (`str`): One of [`domains`], as `"esc50"`, `"music"` or `"speech-emotion"`.
+
+    Raises:
+        ValueError: for another name.
+
+    >>> domain_templates("speech-emotion")
+    ['this person is feeling {}']
+    """
+    known = _cached("domains")
+    if name not in known:
+        raise ValueError(f"There is no stored template {name!r}; expected one of {', '.join(known)}.")
+    return [known[name]["prompt"], *known[name].get("more", [])]
 
 
 class PromptSampler:

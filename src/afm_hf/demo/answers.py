@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from ..models.common.label_texts_afm import split_labels
 from .clips import Clip, read_clip
 from .models import DemoModels, extractor_of
 from .pictures import clip_picture
@@ -44,7 +45,7 @@ def answer_question(
         raise ValueError('There is no question yet. Write one, as "what is the sound?".')
     pipe = models.pipeline("audio-question-answering")
     clips = [_read(models, pipe, path) for path in ([first, second] if second else [first])]
-    wanted = [choice.strip() for choice in (choices or "").split(",") if choice.strip()]
+    wanted = split_labels(choices or "", "choices")
     more: dict[str, Any] = {}
     if wanted:
         if len(wanted) < 2:

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from ..models.clap_afm.embedding_clap_afm import DEFAULT_TEMPLATE, as_labels
+from ..models.common.label_texts_afm import split_labels as split_text
 from .clips import read_clip
 from .models import DemoModels
 from .pictures import clip_picture, timeline_picture
@@ -60,12 +61,13 @@ def classify_clip(
 
 def split_labels(labels: str, least: int = 1) -> list[str]:
     """
-    Labels from a text field, with commas or line breaks between them.
+    Labels from a text field, with commas or line breaks between them, or a JSON list.
 
     Raises:
-        ValueError: there are too few or too many, or one comes twice.
+        ValueError: there are too few or too many, one comes twice, or they can be read in two ways.
     """
-    names = [name.strip() for name in (labels or "").replace("\n", ",").split(",") if name.strip()]
+    text = (labels or "").strip()
+    names = [name for part in ([text] if text.startswith("[") else text.splitlines()) for name in split_text(part)]
     if len(names) < least:
         raise ValueError(
             f"{'These are' if names else 'There are'} {len(names) or 'no'} labels; write at least {least}, with commas "

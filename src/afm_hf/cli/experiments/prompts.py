@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from ..common import errors_for_users
+from ..labels import read_templates
 from .common import GOES_ON, ClapOption, DatasetsOption, OutputOption, Running, with_running
 
 COLUMNS = {"dataset": "dataset", "template": "template", "metric": "metric", "value": "figure", "change": "points more"}
@@ -15,7 +16,9 @@ def prompts(
     dataset: DatasetsOption,
     output: OutputOption,
     model: ClapOption = None,
-    template: Annotated[list[str] | None, typer.Option(help="A further sentence with {}; repeat it.")] = None,
+    template: Annotated[
+        list[str] | None, typer.Option(help="A further sentence with {}, or a name of `afm-hf templates`; repeat it.")
+    ] = None,
     *,
     running: Running,
 ) -> None:
@@ -28,5 +31,5 @@ def prompts(
         from ...evaluation.experiments.prompts import prompt_sensitivity
 
         data = running.data(dataset)
-        found = prompt_sensitivity(data, output, model, templates=template or (), **running.options())
+        found = prompt_sensitivity(data, output, model, templates=read_templates(template) or (), **running.options())
         running.show(found, COLUMNS, output)

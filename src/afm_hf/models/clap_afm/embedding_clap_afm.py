@@ -15,6 +15,7 @@ from ...audio.audio_checks import AudioDecodeError, describe_source
 from ...audio.audio_loading import load_audio
 from ...audio.audio_samples import clip_of_row
 from ..common.feature_extraction_afm import IN_WINDOWS, TRUNCATIONS
+from ..common.label_texts_afm import split_labels
 from .texts_clap_afm import Tokens, longest_text
 
 DEFAULT_TEMPLATE = "This is a sound of {}."
@@ -115,13 +116,13 @@ def _unit(output: Any) -> torch.Tensor:
 
 
 def as_labels(labels: str | Iterable[str]) -> tuple[str, ...]:
-    """Checked labels; a string is cut at its commas.
+    """Checked labels; a string is a JSON list, or cut at its commas, see [`split_labels`].
 
     Raises:
-        ValueError: there are none, one is no string or blank, or one comes twice.
+        ValueError: there are none, one is no string or blank, one comes twice, or a string can be read in two ways.
     """
     if isinstance(labels, str):
-        labels = [label.strip() for label in labels.split(",") if label.strip()]
+        labels = split_labels(labels, "`candidate_labels`")
     if not isinstance(labels, Iterable):
         raise ValueError(f"`candidate_labels` must be a list of strings, but is {labels!r}.")
     checked = tuple(labels)
