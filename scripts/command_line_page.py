@@ -32,7 +32,7 @@ commands, as `afm-hf COMMAND --help` shows them; `python -m afm_hf` is the same 
 TASKS = {
     "Labels and search": ("classify", "embed", "search", "adapt", "templates"),
     "Words": ("caption", "ask", "difference", "entail"),
-    "Quality": ("quality",),
+    "Quality": ("quality", "score"),
     "Measure": ("evaluate", "suite", "compare", "report", "paper"),
     "Models": ("models", "convert", "export"),
     "Data": ("make-data", "make-shards"),

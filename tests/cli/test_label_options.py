@@ -7,7 +7,7 @@ from commands import run_command as run
 from tiny_models import tiny_clap, write_tones
 from transformers import pipeline
 
-from afm_hf.cli.labels import read_labels, read_templates
+from afm_hf.cli.matching.labels import read_labels, read_templates
 from afm_hf.data import domain_templates
 
 LABELS = ["a dog, barking", "rain"]

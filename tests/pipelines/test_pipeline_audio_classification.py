@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from prefix_models import tiny_model, tiny_processor
-from tiny_models import CLIP_S, RATE, byte_tokenizer, clap_config, clap_parts, tone, write_tones
-from transformers import BertConfig, BertModel, Wav2Vec2Config, Wav2Vec2FeatureExtractor, pipeline
+from tiny_models import CLIP_S, RATE, clap_config, clap_parts, tone, write_tones
+from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, pipeline
 from transformers import Wav2Vec2ForSequenceClassification as Wav2Vec2Classifier
 from transformers.pipelines.audio_classification import AudioClassificationPipeline as Stock
 
@@ -14,7 +13,6 @@ from afm_hf import (
     AudioClassificationPipeline,
     AudioDecodeError,
     ClapAfmForAudioClassification,
-    FeatureExtractionPipeline,
 )
 
 
@@ -151,29 +149,3 @@ def test_models_of_others_are_left_as_they_are():
         assert scores(mine) == pytest.approx(scores(theirs), abs=1e-6)
     with pytest.raises(ValueError, match="`truncation`: Wav2Vec2FeatureExtractor takes none"):
         ours(clips[0], truncation="windows")
-
-
-# -- feature-extraction reads words -----------------------------------------------------------------------------------
-
-
-def test_feature_extraction_does_not_take_a_recording_for_its_name(tmp_path):
-    clip = write_tones(tmp_path, 1)[0]
-    odd = clip.rename(tmp_path / "without suffix")
-    model, tokenizer, _ = clap_parts()
-    generator = {"model": tiny_model("clapcap"), "tokenizer": tiny_processor("clapcap").tokenizer}
-    for parts in ({"model": model, "tokenizer": tokenizer}, generator):
-        pipe = pipeline("feature-extraction", **parts)
-        assert type(pipe) is FeatureExtractionPipeline
-        for audio in ("missing.wav", str(odd), odd, odd.read_bytes(), tone(200), [str(odd)]):
-            with pytest.raises(ValueError, match="reads words, but was given a recording"):
-                pipe(audio)
-    words = pipeline("feature-extraction", **generator)("a dog barks at cars.")
-    assert np.isfinite(words).all()
-
-
-def test_feature_extraction_of_models_of_others_is_left_as_it_is():
-    config = BertConfig(
-        vocab_size=257, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16
-    )
-    pipe = pipeline("feature-extraction", model=BertModel(config).eval(), tokenizer=byte_tokenizer())
-    assert np.shape(pipe("song.wav")) == (1, 8, 16)

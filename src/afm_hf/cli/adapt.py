@@ -21,7 +21,7 @@ from .common import (
     progress_bar,
     short_path,
 )
-from .labels import LabelsColumnOption, LabelsFileOption, LabelsOption, read_labels
+from .matching.labels import LabelsColumnOption, LabelsFileOption, LabelsOption, read_labels
 
 if TYPE_CHECKING:
     import torch

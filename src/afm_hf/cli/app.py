@@ -19,9 +19,10 @@ from .evaluate import evaluate
 from .experiments.app import experiment
 from .experiments.generalization import generalization
 from .export import export
-from .labels import templates
 from .making.make_data import make_data
 from .making.make_shards import make_shards
+from .matching.labels import templates
+from .matching.score import score
 from .models import convert, models
 from .paper import paper
 from .quality import quality
@@ -74,6 +75,7 @@ for _command in (
     paper,
     quality,
     report,
+    score,
     suite,
     templates,
 ):

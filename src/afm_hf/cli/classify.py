@@ -20,7 +20,14 @@ from .common import (
     short_path,
 )
 from .kept import KeptOption, OverwriteOption, interrupted, kept_results
-from .labels import TEMPLATE_HELP, LabelsColumnOption, LabelsFileOption, LabelsOption, read_labels, read_templates
+from .matching.labels import (
+    TEMPLATE_HELP,
+    LabelsColumnOption,
+    LabelsFileOption,
+    LabelsOption,
+    read_labels,
+    read_templates,
+)
 from .ranked import write_ranked
 from .timeline import (
     EventsOption,

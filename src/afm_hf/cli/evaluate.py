@@ -17,7 +17,7 @@ from .common import (
     errors_for_users,
     is_quiet,
 )
-from .labels import TEMPLATE_HELP, read_templates
+from .matching.labels import TEMPLATE_HELP, read_templates
 
 if TYPE_CHECKING:
     from ..evaluation.benchmark import Benchmark

@@ -12,7 +12,6 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch.nn import functional as F
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.pipelines.base import Pipeline
 from transformers.pipelines.pt_utils import PipelineIterator
@@ -27,10 +26,11 @@ from ..models.clap_afm.embedding_clap_afm import (
     as_labels,
     as_templates,
     embed_audio,
-    embed_texts,
+    embed_labels,
     extract_features,
     is_another_of_ours,
     logit_scale,
+    mean_of_templates,
 )
 from ..models.clap_afm.texts_clap_afm import Tokens, longest_text
 from ..models.clap_afm.timeline_clap_afm import TIMELINE, extract_with_timeline, plan_timeline
@@ -315,16 +315,10 @@ class ZeroShotAudioClassificationPipeline(Pipeline):
         Subclasses may do it otherwise; what else their result depends on belongs into `_text_side_version`.
         """
         if domain_vector is None:
-            texts = [template.format(label) for template in templates for label in labels]
-            embeddings = embed_texts(self.model, self.tokenizer, texts)
-        else:
-            domain_vector.check(self.model, self._fingerprint())
-            embed = partial(embed_with_vector, self.model, self.tokenizer, labels, domain_vector)
-            embeddings = torch.cat([embed(template) for template in templates])
-        if len(templates) == 1:
-            return embeddings
-        mean = embeddings.view(len(templates), len(labels), -1).mean(dim=0)  # -> (labels, dim)
-        return F.normalize(mean, dim=-1)
+            return embed_labels(self.model, self.tokenizer, labels, templates)
+        domain_vector.check(self.model, self._fingerprint())
+        embed = partial(embed_with_vector, self.model, self.tokenizer, labels, domain_vector)
+        return mean_of_templates(torch.cat([embed(template) for template in templates]), len(templates))
 
     def _fingerprint(self) -> str:
         """The model's fingerprint, remembered for as long as its text side stays the same."""

@@ -1,7 +1,5 @@
 """A CLAP as an embedder of clips and texts, and the fingerprint by which indices know it again."""
 
-import hashlib
-import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,6 +13,7 @@ from ..hub.loading import load_clap, pick_device, resolve_model
 from ..models.clap_afm.embedding_clap_afm import embed_audio, embed_texts, extract_features
 from ..models.common.batch_afm import AfmBatchFeature
 from ..models.common.feature_extraction_afm import as_clips
+from ..models.common.fingerprint_afm import fingerprint, settings_text
 from ..pipelines.pipeline_audio_inputs import collate_features
 from .known_fingerprints import remembered
 
@@ -49,7 +48,7 @@ class ClapEmbedder:
         self.model, self.feature_extractor, self.tokenizer = load_clap(model, dtype)
         parts = (self.model, self.feature_extractor, self.tokenizer)
         # The number format is in the weights' hash; a checkpoint may be loaded in any.
-        settings = f"{self.model.dtype} {torch.get_default_dtype()} {_settings(*parts)}"
+        settings = f"{self.model.dtype} {torch.get_default_dtype()} {settings_text(*parts)}"
         self.fingerprint = remembered(resolve_model(model), settings, lambda: fingerprint(*parts))
         self.model.to(place)
 
@@ -87,41 +86,6 @@ class ClapEmbedder:
         """Embeddings of the feature extractor's output, float32 `(batch, dim)`, L2-normalised."""
         moved = AfmBatchFeature(dict(features)).to(self.model.device, self.model.dtype)
         return _to_numpy(embed_audio(self.model, dict(moved)))
-
-
-def fingerprint(model: Any, feature_extractor: Any, tokenizer: Any) -> str:
-    """SHA-256, in hexadecimal, of all that embeddings depend on: weights, configs, feature extractor, tokenizer."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-    digest.update(_settings(model, feature_extractor, tokenizer).encode())
-    return digest.hexdigest()
-
-
-def _settings(model: Any, feature_extractor: Any, tokenizer: Any) -> str:
-    """All of it but the weights."""
-    # What says where a checkpoint lay, or by which release it was written, changes no embedding.
-    volatile = {"_name_or_path", "name_or_path", "transformers_version", "processor_class", "architectures"}
-    parts = [
-        json.dumps(_without(part.to_dict(), volatile), sort_keys=True, default=str)
-        for part in (model.config, feature_extractor)
-    ]
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    text = backend.to_str() if backend is not None else json.dumps(tokenizer.get_vocab(), sort_keys=True)
-    return "".join([*parts, _without_padding(text)])
-
-
-def _without(tree: Any, names: set[str]) -> Any:
-    if isinstance(tree, dict):
-        return {str(key): _without(value, names) for key, value in tree.items() if key not in names}
-    return [_without(value, names) for value in tree] if isinstance(tree, list | tuple) else tree
-
-
-def _without_padding(tokenizer_json: str) -> str:
-    """A tokenizer's JSON without the padding and truncation that its last call has left in it."""
-    tree = json.loads(tokenizer_json)
-    return json.dumps(_without(tree, {"padding", "truncation"}), sort_keys=True)
 
 
 def _to_numpy(embeddings: torch.Tensor) -> Embeddings:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from ..common import errors_for_users
-from ..labels import read_templates
+from ..matching.labels import read_templates
 from .common import GOES_ON, ClapOption, DatasetsOption, OutputOption, Running, with_running
 
 COLUMNS = {"dataset": "dataset", "template": "template", "metric": "metric", "value": "figure", "change": "points more"}

@@ -21,14 +21,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...audio.audio_loading import AudioDecodeError
 from ...models.common.results_afm import AfmResult, settings_of
-from ...retrieval.embedder import ClapEmbedder
+from ...retrieval.embedder import ClapEmbedder, Embeddings
 from .by_clip import by_clip, one_text, several_texts
 from .fluency import ErrorDetector, error_probabilities
+from .heard_clips import embed_clips, embed_each_once
 
 MODES = ("combined", "text", "audio")
-Embeddings = npt.NDArray[np.float32]
 
 
 @dataclass(kw_only=True)
@@ -190,9 +189,9 @@ class Mace:
         skipped: dict[int, str] = {}
         if uses_text and references is not None:
             flat, counts = _flatten(references)
-            embedded = self._embed_texts(flat)
+            embedded = embed_each_once(self.embedder, flat)
         if uses_audio and audio is not None:
-            heard, skipped = self._embed_audio(audio)
+            heard, skipped = embed_clips(self.embedder, audio, self.truncation, self.batch_size, self.progress)
         count = len(counts) if uses_text else len(audio or ())
         return MaceTargets(count, embedded, counts, heard, skipped, self.embedder.fingerprint)
 
@@ -208,7 +207,7 @@ class Mace:
             raise ValueError(f"There are {len(candidates)} candidates for {targets.count} clips; expected one each.")
         if targets.fingerprint != self.embedder.fingerprint:
             raise ValueError("Another model embedded the targets; embed them with this metric's `embed_targets`.")
-        texts = self._embed_texts(candidates)  # (clips, dim)
+        texts = embed_each_once(self.embedder, candidates)  # (clips, dim)
         parts: dict[str, npt.NDArray[np.float64]] = {}
         if self.mode != "audio":
             parts["text"] = _mean_similarity(texts, targets)
@@ -245,40 +244,6 @@ class Mace:
             skipped=dict(skipped),
             settings=settings,
         )
-
-    def _embed_texts(self, texts: Sequence[str]) -> Embeddings:
-        """`(texts, dim)`; a text that comes often is embedded once."""
-        places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
-        return self.embedder.embed_text(list(places))[[places[text] for text in texts]]
-
-    def _embed_audio(self, clips: Sequence[Any]) -> tuple[Embeddings, dict[int, str]]:
-        """`(clips, dim)`, NaN for those that cannot be heard, and why."""
-        from tqdm import tqdm
-
-        from ...models.clap_afm.embedding_clap_afm import extract_features
-        from ...pipelines.pipeline_audio_inputs import collate_features
-
-        found: dict[int, npt.NDArray[np.float32]] = {}
-        skipped: dict[int, str] = {}
-        with tqdm(total=len(clips), unit="clip", desc="listening", leave=False, disable=not self.progress) as bar:
-            for start in range(0, len(clips), self.batch_size):
-                items = {}
-                for place in range(start, min(start + self.batch_size, len(clips))):
-                    try:
-                        items[place] = extract_features(
-                            self.embedder.feature_extractor, clips[place], truncation=self.truncation
-                        )
-                    except AudioDecodeError as error:
-                        skipped[place] = str(error)
-                if items:
-                    rows = self.embedder.embed_features(collate_features(list(items.values())))
-                    found.update(zip(items, rows, strict=True))
-                bar.update(min(self.batch_size, len(clips) - start))
-        if not found:
-            reasons = "; ".join(list(skipped.values())[:3]) or "there are none"
-            raise ValueError(f"None of the {len(clips)} clips can be heard ({reasons}).")
-        nothing = np.full(len(next(iter(found.values()))), np.nan, np.float32)
-        return np.stack([found.get(place, nothing) for place in range(len(clips))]), skipped
 
 
 def mace(

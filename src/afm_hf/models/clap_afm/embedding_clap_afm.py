@@ -85,7 +85,7 @@ def is_another_of_ours(model: Any) -> bool:
 
 def embed_audio(model: Any, features: Mapping[str, Any]) -> torch.Tensor:
     """Embeddings of a batch of clips, float32 `(batch, dim)`, L2-normalised."""
-    return _unit(model.get_audio_features(**features))
+    return unit_rows(model.get_audio_features(**features))
 
 
 def embed_texts(model: Any, tokenizer: Any, texts: Sequence[str]) -> torch.Tensor:
@@ -97,13 +97,26 @@ def embed_texts(model: Any, tokenizer: Any, texts: Sequence[str]) -> torch.Tenso
     order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # texts of like length need little padding
     for start in range(0, len(texts), TEXTS_PER_BATCH):
         chunk = tokens([texts[i] for i in order[start : start + TEXTS_PER_BATCH]])
-        chunks.append(_unit(model.get_text_features(**chunk.to(model.device))))
+        chunks.append(unit_rows(model.get_text_features(**chunk.to(model.device))))
     tokens.say_what_was_cut(len(texts))
     places = torch.tensor(order).argsort()
     return torch.cat(chunks)[places.to(model.device)]
 
 
-def _unit(output: Any) -> torch.Tensor:
+def embed_labels(model: Any, tokenizer: Any, labels: Sequence[str], templates: Sequence[str]) -> torch.Tensor:
+    """Embeddings of labels in templates, float32 `(labels, dim)`, L2-normalised; of several templates their mean."""
+    embeddings = embed_texts(model, tokenizer, [template.format(label) for template in templates for label in labels])
+    return mean_of_templates(embeddings, len(templates))
+
+
+def mean_of_templates(embeddings: torch.Tensor, templates: int) -> torch.Tensor:
+    """`(templates * labels, dim)`, template by template -> `(labels, dim)`, L2-normalised."""
+    if templates == 1:
+        return embeddings
+    return F.normalize(embeddings.view(templates, -1, embeddings.shape[-1]).mean(dim=0), dim=-1)
+
+
+def unit_rows(output: Any) -> torch.Tensor:
     """`(batch, dim)` in float32, of length 1. What the model has normalised, in whatever dtype, is left as it is."""
     embeddings = getattr(output, "pooler_output", output).float()
     length = embeddings.norm(dim=-1, keepdim=True)
@@ -163,7 +176,10 @@ __all__ = [
     "as_labels",
     "as_templates",
     "embed_audio",
+    "embed_labels",
     "embed_texts",
     "extract_features",
     "logit_scale",
+    "mean_of_templates",
+    "unit_rows",
 ]

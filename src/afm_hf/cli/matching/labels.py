@@ -39,7 +39,7 @@ def read_labels(labels: str | None, labels_file: Path | None, labels_column: str
         raise ValueError("Give the labels either as --labels a,b,c or as --labels-file FILE, with one label a line.")
     if labels_column is not None and (labels_file is None or labels_file.suffix.lower() not in DELIMITERS):
         raise ValueError("--labels-column is for a table as --labels-file, *.csv or *.tsv.")
-    from ..models.common.label_texts_afm import split_labels
+    from ...models.common.label_texts_afm import split_labels
 
     if labels_file is None:
         return split_labels(labels or "", "labels of --labels")
@@ -47,7 +47,7 @@ def read_labels(labels: str | None, labels_file: Path | None, labels_column: str
 
 
 def _of_file(path: Path, column: str | None) -> list[str]:
-    from ..models.common.label_texts_afm import labels_of_json
+    from ...models.common.label_texts_afm import labels_of_json
 
     text = path.read_text(encoding="utf-8-sig")
     suffix = path.suffix.lower()
@@ -82,7 +82,7 @@ def read_templates(given: Sequence[str] | None) -> list[str] | None:
     Raises:
         ValueError: one is neither; it lists the names.
     """
-    from ..data.templates import domain_templates, domains
+    from ...data.templates import domain_templates, domains
 
     sentences: list[str] = []
     for text in given or ():
@@ -100,8 +100,8 @@ def read_templates(given: Sequence[str] | None) -> list[str] | None:
 
 def templates() -> None:
     """List the stored templates: the names that --template takes, and their sentences."""
-    from ..data.templates import load_templates
-    from .common import errors_for_users
+    from ...data.templates import load_templates
+    from ..common import errors_for_users
 
     with errors_for_users():
         for name, template in load_templates("domains").items():
