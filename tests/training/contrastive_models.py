@@ -6,7 +6,7 @@ from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
 from afm_hf import ClapAfmModel
-from afm_hf.training.cached_contrastive import cached_contrastive
+from afm_hf.training.cached_contrastive import cached_contrastive, negative_ids
 from afm_hf.training.freezing import freeze, freeze_batch_norms
 from afm_hf.training.losses import ContrastiveLoss
 
@@ -45,7 +45,8 @@ def backward(model, inputs, chunk):
         return cached_contrastive(model, inputs, chunk).item()
     outputs = model(**inputs, return_loss=False)
     inner = getattr(model, "module", model)
-    loss = ContrastiveLoss()(outputs.audio_embeds, outputs.text_embeds, inner.logit_scale)
+    embeddings = outputs.audio_embeds, outputs.text_embeds
+    loss = ContrastiveLoss()(*embeddings, inner.logit_scale, inputs.get("num_pairs"), negative_ids(inputs))
     loss.backward()
     return loss.item()
 
@@ -70,3 +71,33 @@ def one_of_two(rank, split, chunk, frozen):
 def several_of_two(rank, cases):
     """All cases in one pair of processes, because starting processes takes longest."""
     return [one_of_two(rank, *case) for case in cases]
+
+
+def with_negatives(batch, count, repeated=False):
+    """Of inputs the first `count` as pairs, the next texts and (one fewer) audios as negatives behind them."""
+    made = {**batch, "input_features": batch["input_features"][:-1], "num_pairs": count}
+    if repeated:  # a negative that says what a pair says
+        ids = batch["input_ids"].clone()
+        ids[count] = ids[1]
+        made["input_ids"] = ids
+    return made
+
+
+def own_negatives_of_two(rank, chunks):
+    """Loss and gradients where the first process has three pairs and all negative texts, the other the rest."""
+    found = []
+    for chunk in chunks:
+        model = still_clap()
+        batch = with_negatives(pairs(9), 5, repeated=True)
+        texts = [[0, 1, 2, 5, 6, 7, 8], [3, 4]][rank]
+        audios = [[0, 1, 2], [3, 4, 5, 6, 7]][rank]
+        own = {
+            "input_features": batch["input_features"][audios],
+            "input_ids": batch["input_ids"][texts],
+            "attention_mask": batch["attention_mask"][texts],
+            "num_pairs": [3, 2][rank],
+        }
+        loss = torch.tensor(backward(DistributedDataParallel(model), own, chunk), dtype=torch.float64)
+        distributed.all_reduce(loss)
+        found.append((loss.item() / 2, {name: value.tolist() for name, value in gradients(model).items()}))
+    return found

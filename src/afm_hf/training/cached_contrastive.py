@@ -7,10 +7,12 @@ again, with a graph and the same random numbers, and the gradient goes on into t
 of the plain batch; the price is one more forward pass.
 """
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -18,6 +20,7 @@ from .freezing import batch_norms_in_training
 from .losses import ContrastiveLoss
 
 EMBEDDINGS = ("audio_embeds", "text_embeds")
+NUM_PAIRS = "num_pairs"
 
 
 class _RandomState:
@@ -46,9 +49,27 @@ def unwrap(model: nn.Module) -> Any:
     return inner
 
 
+def caption_ids(input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None) -> torch.Tensor:
+    """A number for each text `(texts,)`, int64, the same for the same tokens, however they are padded."""
+    mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+    rows = [ids[kept.bool()].cpu().numpy().astype(np.int64) for ids, kept in zip(input_ids, mask, strict=True)]
+    digests = [hashlib.sha256(row.tobytes()).digest()[:8] for row in rows]
+    return torch.tensor([int.from_bytes(digest, "big") >> 1 for digest in digests], device=input_ids.device)
+
+
+def negative_ids(inputs: Mapping[str, Any]) -> torch.Tensor | None:
+    """Numbers of the texts of a batch with negatives, by which the loss knows a pair's own text; else None."""
+    if inputs.get(NUM_PAIRS) is None or "input_ids" not in inputs:
+        return None
+    return caption_ids(inputs["input_ids"], inputs.get("attention_mask"))
+
+
 def split_inputs(inputs: Mapping[str, Any], chunk_size: int) -> list[dict[str, Any]]:
     """
     Inputs of a model in chunks of pairs; what is no tensor goes to every chunk.
+
+    With `num_pairs` among them audios and texts may have different numbers of negatives behind the pairs; each is then
+    cut into as many parts as the pairs alone would be.
 
     Raises:
         ValueError: if `chunk_size` is below 1, or the tensors have different numbers of rows, or there is none.
@@ -56,6 +77,11 @@ def split_inputs(inputs: Mapping[str, Any], chunk_size: int) -> list[dict[str, A
     if chunk_size < 1:
         raise ValueError(f"`chunk_size` is {chunk_size}; expected 1 or more pairs.")
     rows = {name: len(value) for name, value in inputs.items() if isinstance(value, torch.Tensor) and value.ndim}
+    if inputs.get(NUM_PAIRS) is not None and rows:
+        count = -(-inputs[NUM_PAIRS] // chunk_size)
+        parts = {name: inputs[name].tensor_split(count) for name in rows}
+        others = {name: value for name, value in inputs.items() if name not in rows and name != NUM_PAIRS}
+        return [{**others, **{name: parts[name][index] for name in rows}} for index in range(count)]
     if len(set(rows.values())) != 1:
         raise ValueError(f"The inputs of contrastive training have one row a pair, but their rows are {rows}.")
     return [
@@ -79,7 +105,9 @@ def cached_contrastive(
 
     Args:
         model ([`ClapAfmModel`]): The model, plain or wrapped for distributed training, in training mode.
-        inputs (`dict`): What the model is called with; the first dimension counts pairs.
+        inputs (`dict`):
+            What the model is called with; the first dimension counts pairs, and what is behind `num_pairs` of them,
+            if that is given, negatives.
         chunk_size (`int`): Pairs that are embedded at a time with a graph.
         loss ([`ContrastiveLoss`], *optional*): One that does not gather across processes, for example.
         backward (`Callable`, *optional*): Called with a scalar in place of `scalar.backward()`, to scale it.
@@ -109,31 +137,30 @@ def cached_contrastive(
     torch.clear_autocast_cache()  # weights cast without a graph would be taken again, and get no gradient
     leaves = [torch.cat(column).requires_grad_() for column in zip(*parts, strict=True)]
     scale = inner.logit_scale.detach().clone().requires_grad_()
-    value = (loss or ContrastiveLoss())(*leaves, scale)
+    value = (loss or ContrastiveLoss())(*leaves, scale, inputs.get(NUM_PAIRS), negative_ids(inputs))
     value.backward()
     gradients: list[Any] = [leaf.grad for leaf in leaves]
 
-    start = 0
+    starts = dict.fromkeys(EMBEDDINGS, 0)
     for index, (chunk, state) in enumerate(zip(chunks, states, strict=True)):
         is_last = index == len(chunks) - 1
         # Only the last backward pass exchanges gradients, those of all chunks and of the scale.
         with nullcontext() if is_last or not hasattr(model, "no_sync") else model.no_sync():
             with state.again():
                 outputs = model(**chunk)
-            end = start + len(outputs[EMBEDDINGS[0]])
-            terms = [
-                (outputs[name] * gradient[start:end]).sum()
-                for name, gradient in zip(EMBEDDINGS, gradients, strict=True)
-                if outputs[name].requires_grad
-            ]
+            terms = []
+            for name, gradient in zip(EMBEDDINGS, gradients, strict=True):
+                start = starts[name]
+                starts[name] += len(outputs[name])
+                if outputs[name].requires_grad:
+                    terms.append((outputs[name] * gradient[start : starts[name]]).sum())
             if is_last and inner.logit_scale.requires_grad:
                 terms.append((inner.logit_scale * scale.grad).sum())
             if terms:
                 backward(torch.stack(terms).sum())
             elif is_last:
                 raise ValueError("Nothing is to be trained: no embedding has a gradient, nor has `logit_scale`.")
-            start = end
     return value.detach()
 
 
-__all__ = ["cached_contrastive", "split_inputs"]
+__all__ = ["cached_contrastive", "caption_ids", "negative_ids", "split_inputs"]

@@ -15,7 +15,7 @@ import torch
 from transformers.utils import logging
 
 from ..audio.audio_loading import AudioDecodeError, describe_source
-from ..audio.audio_samples import rate_of, with_rate
+from ..audio.audio_samples import is_many, rate_of, with_rate
 from ..models.clap_afm.texts_clap_afm import UNLIMITED, longer_than
 from .class_labels import Classes
 
@@ -24,6 +24,7 @@ logger = logging.get_logger(__name__)
 ON_BAD_AUDIO = ("skip", "raise")
 TEXTS = ("text", "caption", "captions")
 ANSWERS = ("answer", *TEXTS)
+NEGATIVE_TEXT, NEGATIVE_AUDIO = "negative_text", "negative_audio"
 
 
 class _Collator:
@@ -74,14 +75,14 @@ class _Collator:
         raise NotImplementedError
 
     def _is_usable(self, row: Mapping[str, Any]) -> bool:
-        for name in ("audio", "audio2"):
-            if not _is_given(row.get(name)):
-                continue
+        clips = [(name, row[name], _clip(row, name)) for name in ("audio", "audio2") if _is_given(row.get(name))]
+        clips += [(NEGATIVE_AUDIO, clip, clip) for clip in _negative_clips(row)]
+        for name, source, clip in clips:
             try:
-                self.feature_extractor([_clip(row, name)], **self._audio_settings())
+                self.feature_extractor([clip], **self._audio_settings())
             except AudioDecodeError as error:
-                clip = describe_source(row[name]) if isinstance(row[name], str) else error.source
-                logger.warning(f"A row is left out of training: its `{name}`, {clip}, cannot be used: {error}")
+                said = describe_source(source) if isinstance(source, str) else error.source
+                logger.warning(f"A row is left out of training: its `{name}`, {said}, cannot be used: {error}")
                 return False
         return True
 
@@ -117,6 +118,11 @@ class ClapCollator(_Collator):
 
     A row has `audio` (path, array, item of `datasets`, ...; beside bare arrays also `sampling_rate`) and `text` or
     `caption`; a list of captions stands for one of them, drawn anew for every batch.
+
+    It may have negatives of your own, that is texts that do not fit its clip, `negative_text`, and clips that its text
+    does not fit, `negative_audio`: one or a list of them, all taken, or none where the column is empty. They stand
+    behind the pairs, and `num_pairs` says where they begin. They are negatives of every pair of the batch, but not of
+    one whose own text says the same; a clip that is another pair's own is not known again.
     """
 
     def __init__(
@@ -136,8 +142,9 @@ class ClapCollator(_Collator):
         given = [_column(row, TEXTS) for row in rows]
         generator = self._generator(given)
         texts = [_one_of(text, generator) for text in given]
+        texts += [_one_of(text, generator) for row in rows for text in _several(row.get(NEGATIVE_TEXT))]
         batch = self.processor(
-            audio=[_clip(row) for row in rows],
+            audio=[*(_clip(row) for row in rows), *(clip for row in rows for clip in _negative_clips(row))],
             text=texts,
             text_kwargs=self._text_kwargs,
             audio_kwargs=self._audio_settings(generator),
@@ -148,7 +155,8 @@ class ClapCollator(_Collator):
                 f"Captions of more than {self._longest} tokens (the tokenizer's `model_max_length`) are cut there; "
                 "what is said behind it is not learned."
             )
-        return {**batch, "return_loss": True}
+        has_negatives = any(name in row for row in rows for name in (NEGATIVE_TEXT, NEGATIVE_AUDIO))
+        return {**batch, "return_loss": True, **({"num_pairs": len(rows)} if has_negatives else {})}
 
 
 class PrefixLMCollator(_Collator):
@@ -274,6 +282,19 @@ def _is_given(clip: Any) -> bool:
 def _clip(row: Mapping[str, Any], name: str = "audio") -> Any:
     """A clip of a row, with the rate of the row's own column if it has none itself."""
     return with_rate(_column(row, (name,)), rate_of(row, "a row", is_row=True))
+
+
+def _several(value: Any) -> list[Any]:
+    """One or several things of a column; none of an empty one."""
+    if not _is_given(value):
+        return []
+    return list(value) if is_many(value) else [value]
+
+
+def _negative_clips(row: Mapping[str, Any]) -> list[Any]:
+    """The clips of a row that its text does not fit, with the row's rate where they have none."""
+    rate = rate_of(row, "a row", is_row=True)
+    return [with_rate(clip, rate) for clip in _several(row.get(NEGATIVE_AUDIO))]
 
 
 def _column(row: Mapping[str, Any], names: Sequence[str]) -> Any:

@@ -1,6 +1,5 @@
 """`Trainer` for CLAP: loss over all processes, batches larger than memory, a bounded temperature, retrieval figures."""
 
-import hashlib
 import math
 from typing import Any
 
@@ -12,7 +11,7 @@ from transformers.trainer_utils import EvalPrediction
 
 from ..evaluation.metrics.retrieval_metrics import DIRECTIONS, retrieval_scores
 from ..models.clap_afm.losses_clap_afm import say_if_nothing_is_learned
-from .cached_contrastive import EMBEDDINGS, cached_contrastive, unwrap
+from .cached_contrastive import EMBEDDINGS, NUM_PAIRS, cached_contrastive, caption_ids, negative_ids, unwrap
 from .losses import ContrastiveLoss
 
 
@@ -88,23 +87,15 @@ def _equal_rows(text: torch.Tensor) -> list[int]:
     return list(range(len(text))) if len(set(first)) == 1 else first
 
 
-def caption_ids(input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None) -> torch.Tensor:
-    """A number for each text `(texts,)`, int64, the same for the same tokens, however they are padded."""
-    mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-    rows = [ids[kept.bool()].cpu().numpy().astype(np.int64) for ids, kept in zip(input_ids, mask, strict=True)]
-    digests = [hashlib.sha256(row.tobytes()).digest()[:8] for row in rows]
-    return torch.tensor([int.from_bytes(digest, "big") >> 1 for digest in digests], device=input_ids.device)
-
-
 class ContrastiveTrainer(Trainer):
     r"""
     `Trainer` whose loss takes the pairs of all processes as negatives.
 
     With one process and without chunks it computes what `Trainer` itself does with [`ClapAfmModel`]. Evaluation gives
     `compute_metrics` the L2-normalised embeddings of the held-out pairs, `(audio_embeds, text_embeds)`, and as
-    `label_ids` a number for each caption, the same for the same words. The loss of a
-    batch that is shorter than the others is lower, as it has fewer negatives; `dataloader_drop_last=True` leaves such
-    batches out, in evaluation too.
+    `label_ids` a number for each caption, the same for the same words. Negatives of your own (see [`ClapCollator`]), of
+    all processes, are negatives of all pairs. The loss of a batch that is shorter than the others is lower, as it has
+    fewer negatives; `dataloader_drop_last=True` leaves such batches out, in evaluation too.
 
     Args:
         *args, **kwargs: As `Trainer`.
@@ -142,7 +133,8 @@ class ContrastiveTrainer(Trainer):
             self._say_if_texts_are_the_same(inputs)
         outputs = model(**{**inputs, "return_loss": False})
         scale = unwrap(model).logit_scale
-        loss = self.contrastive_loss(outputs["audio_embeds"], outputs["text_embeds"], scale)
+        embeddings = (outputs[name] for name in EMBEDDINGS)
+        loss = self.contrastive_loss(*embeddings, scale, inputs.get(NUM_PAIRS), negative_ids(inputs))
         return (loss, outputs) if return_outputs else loss
 
     def training_step(
@@ -186,9 +178,10 @@ class ContrastiveTrainer(Trainer):
             loss, outputs = self.compute_loss(model, inputs, return_outputs=True)
         if prediction_loss_only:
             return loss.detach(), None, None
-        embeddings = tuple(outputs[name].detach() for name in EMBEDDINGS)
+        pairs = slice(inputs.get(NUM_PAIRS))  # without the negatives behind them
+        embeddings = tuple(outputs[name][pairs].detach() for name in EMBEDDINGS)
         if "input_ids" in inputs:
-            return loss.detach(), embeddings, caption_ids(inputs["input_ids"], inputs.get("attention_mask"))
+            return loss.detach(), embeddings, caption_ids(inputs["input_ids"], inputs.get("attention_mask"))[pairs]
         return loss.detach(), embeddings, torch.zeros(len(embeddings[0]), device=loss.device)  # some, or no metrics
 
 

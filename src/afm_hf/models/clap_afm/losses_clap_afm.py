@@ -14,13 +14,31 @@ REGRESSION, ONE_LABEL, SEVERAL_LABELS = PROBLEM_TYPES
 IGNORED = -100  # as everywhere in torch: no class
 
 
-def contrastive_loss(logits_per_audio: torch.Tensor) -> torch.Tensor:
-    """Symmetric cross-entropy over a square matrix of similarities whose diagonal holds the pairs (P22, section 2.1).
+def contrastive_loss(
+    logits_per_audio: torch.Tensor, num_pairs: int | None = None, same: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Symmetric cross-entropy over similarities whose diagonal holds the pairs (P22, section 2.1).
+
+    Args:
+        logits_per_audio (`torch.Tensor` of shape `(audios, texts)`): Scaled similarities.
+        num_pairs (`int`, *optional*):
+            How many audios and texts, from the first on, are pairs. Those behind them are negatives of all pairs, and
+            of nothing else. If not given, all are pairs.
+        same (`torch.Tensor` of shape `(texts, texts)`, *optional*):
+            Where texts are the same. A negative that is a pair's own text is none for that pair.
 
     Raises:
-        ValueError: if there are not as many audios as texts.
+        ValueError: if there are not as many audios as texts, or fewer than pairs.
     """
     audios, texts = logits_per_audio.shape
+    if num_pairs is not None:
+        check_num_pairs(num_pairs, audios, texts)
+        target = torch.arange(num_pairs, device=logits_per_audio.device)
+        of_audio = logits_per_audio[:num_pairs]
+        if same is not None:
+            of_audio = without_own_texts(of_audio, num_pairs, same[:num_pairs, num_pairs:])
+        of_text = logits_per_audio.t()[:num_pairs]
+        return (F.cross_entropy(of_audio, target) + F.cross_entropy(of_text, target)) / 2
     if audios != texts:
         raise ValueError(
             f"The contrastive loss pairs each audio with the text at its place, but was given {audios} audios and "
@@ -28,6 +46,33 @@ def contrastive_loss(logits_per_audio: torch.Tensor) -> torch.Tensor:
         )
     target = torch.arange(audios, device=logits_per_audio.device)
     return (F.cross_entropy(logits_per_audio, target) + F.cross_entropy(logits_per_audio.t(), target)) / 2
+
+
+def without_own_texts(logits: torch.Tensor, pairs: int, same: torch.Tensor) -> torch.Tensor:
+    """
+    Logits in which negatives that say the same as a pair's own text have no weight for that pair.
+
+    Args:
+        logits (`torch.Tensor` of shape `(rows, pairs + negatives)`): Of audios with texts.
+        pairs (`int`): Columns of pairs, which stay as they are.
+        same (`torch.Tensor` of shape `(rows, negatives)`): Where a negative is the row's own text.
+    """
+    return torch.cat([logits[:, :pairs], logits[:, pairs:].masked_fill(same, -torch.inf)], dim=1)
+
+
+def same_texts(input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None) -> torch.Tensor:
+    """Where texts of one batch have the same tokens, bool `(texts, texts)`."""
+    ids = input_ids if attention_mask is None else input_ids.masked_fill(attention_mask == 0, -1)
+    return (ids[:, None] == ids[None]).all(dim=-1)
+
+
+def check_num_pairs(num_pairs: int, audios: int, texts: int) -> None:
+    """Raises a `ValueError` unless there are so many audios and texts."""
+    if not 1 <= num_pairs <= min(audios, texts):
+        raise ValueError(
+            f"`num_pairs` is {num_pairs}, but there are {audios} audios and {texts} texts; the pairs come first in "
+            "both, and negatives behind them."
+        )
 
 
 def say_if_nothing_is_learned(pairs: int, input_ids: torch.Tensor | None = None) -> None:
@@ -131,8 +176,11 @@ def _check_range(labels: torch.Tensor, highest: int, problem_type: str) -> None:
 
 
 __all__ = [
+    "check_num_pairs",
     "classification_loss",
     "contrastive_loss",
     "problem_type_of",
+    "same_texts",
     "say_if_nothing_is_learned",
+    "without_own_texts",
 ]

@@ -36,6 +36,7 @@ from .losses_clap_afm import (
     classification_loss,
     contrastive_loss,
     problem_type_of,
+    same_texts,
     say_if_nothing_is_learned,
 )
 from .texts_clap_afm import check_places, places_of
@@ -377,6 +378,7 @@ class ClapAfmModel(ClapAfmPreTrainedModel):
         token_type_ids: torch.Tensor | None = None,
         input_features_mask: torch.Tensor | None = None,
         return_loss: bool | None = True,
+        num_pairs: int | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> tuple[torch.Tensor, ...] | ClapAfmOutput:
         """Compares every audio with every text.
@@ -388,6 +390,9 @@ class ClapAfmModel(ClapAfmPreTrainedModel):
                 Whether to return the contrastive loss, for which the text at each place belongs to the audio at the
                 same place. If not given, it is returned where there are as many audios as texts (in evaluation mode
                 not with `return_dict=False`).
+            num_pairs (`int`, *optional*):
+                How many audios and texts, from the first on, belong together; those behind them are negatives of your
+                own, see [`ClapCollator`]. If not given, all belong together.
 
         Raises:
             ValueError: if audio or text is missing, or if a loss is asked for with unequal counts.
@@ -406,11 +411,12 @@ class ClapAfmModel(ClapAfmPreTrainedModel):
         # fp32: at a scale of up to 100, half precision would swap close labels.
         logits_per_audio = self.logit_scale.float().exp() * audio_embeds.float() @ text_embeds.float().t()
         if return_loss is None:
-            return_loss = logits_per_audio.shape[0] == logits_per_audio.shape[1]
+            return_loss = num_pairs is not None or logits_per_audio.shape[0] == logits_per_audio.shape[1]
         if return_loss and self.training:
-            say_if_nothing_is_learned(len(logits_per_audio), input_ids)
+            say_if_nothing_is_learned(max(logits_per_audio.shape), input_ids)
+        same = None if num_pairs is None or input_ids is None else same_texts(input_ids, attention_mask)
         return ClapAfmOutput(
-            loss=contrastive_loss(logits_per_audio) if return_loss else None,
+            loss=contrastive_loss(logits_per_audio, num_pairs, same) if return_loss else None,
             logits_per_audio=logits_per_audio,
             logits_per_text=logits_per_audio.t(),
             text_embeds=text_embeds,
