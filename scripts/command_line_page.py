@@ -30,7 +30,7 @@ commands, as `afm-hf COMMAND --help` shows them; `python -m afm_hf` is the same 
 
 """
 TASKS = {
-    "Labels and search": ("classify", "embed", "search", "adapt", "templates"),
+    "Labels and search": ("classify", "embed", "search", "adapt", "calibrate", "templates"),
     "Words": ("caption", "ask", "difference", "entail"),
     "Quality": ("quality", "score"),
     "Measure": ("evaluate", "suite", "compare", "report", "paper"),

@@ -21,6 +21,7 @@ from .experiments.generalization import generalization
 from .export import export
 from .making.make_data import make_data
 from .making.make_shards import make_shards
+from .matching.calibrate import calibrate
 from .matching.labels import templates
 from .matching.score import score
 from .models import convert, models
@@ -60,6 +61,7 @@ for _command in (
     search,
     adapt,
     ask,
+    calibrate,
     caption,
     compare,
     convert,

@@ -20,6 +20,8 @@ from .common import (
     short_path,
 )
 from .kept import KeptOption, OverwriteOption, interrupted, kept_results
+from .matching.calibrate import CalibratedOption, CalibrationOption, FalseAcceptOption, calibration_options
+from .matching.label_check import CheckLabelsOption, say_what_is_alike
 from .matching.labels import (
     TEMPLATE_HELP,
     LabelsColumnOption,
@@ -57,6 +59,10 @@ def classify(
     ] = None,
     domain_vector: Annotated[Path | None, typer.Option(help="A vector of `afm-hf adapt --save`.")] = None,
     multi_label: Annotated[bool, typer.Option("--multi-label", help="Score each label by itself.")] = False,
+    calibration: CalibrationOption = None,
+    calibrated: CalibratedOption = False,
+    false_accept: FalseAcceptOption = None,
+    check_labels: CheckLabelsOption = False,
     top_k: Annotated[int, typer.Option(min=0, help="Labels shown per file; 0 for all.")] = 3,
     truncation: TruncationOption = None,
     timeline: TimelineOption = False,
@@ -78,6 +84,8 @@ def classify(
 
     --timeline says when: a row for each step in time, in seconds of the file, with its best labels. Each is judged by
     what is heard around it; where nothing is heard (-80 dB) there is no row. --events and --picture ask for it, too.
+
+    With a calibration scores are probabilities, and there is one label more, "none of these".
     """
     with errors_for_users(interrupted(output)):
         from ..models.clap_afm.embedding_clap_afm import as_labels
@@ -93,11 +101,14 @@ def classify(
             options["hypothesis_template"] = read_templates(template)
         if domain_vector is not None:
             options["domain_vector"] = domain_vector
+        options |= calibration_options(calibration, calibrated, false_accept, model)
         paths = find_audio(files)
         if not paths:
             raise ValueError("There are no audio files in the folders given.")
         drawn = picture_files(wish, paths) if wish else {}
         pipe = _load_pipeline(model, device, dtype.value if dtype else None, options)
+        if check_labels:
+            say_what_is_alike(pipe, options)
         plan = plan_timeline(pipe.model, pipe.feature_extractor, wish.hop_s) if wish else None
         failed = 0
         how = truncation.value if truncation else None

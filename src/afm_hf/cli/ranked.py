@@ -73,6 +73,6 @@ def _write_table(results: Results, subject: str, item: str, columns: Sequence[st
     for name, entries in results:
         for rank, entry in enumerate(entries):
             first = Text("" if rank else name)
-            said = (Text(f"{entry[column]:.2f}") for column in columns)
+            said = (Text("" if entry[column] is None else f"{entry[column]:.2f}") for column in columns)
             table.add_row(first, f"{entry['score']:.3f}", Text(entry[item]), *said)
     Console(width=None if sys.stdout.isatty() else 200).print(table)

@@ -37,6 +37,14 @@ def search(
     min_score: Annotated[
         float | None, typer.Option(min=-1, max=1, help="Only files with at least this score.", show_default="all")
     ] = None,
+    relevance: Annotated[
+        bool,
+        typer.Option(
+            "--relevance",
+            help="Say also how relevant a hit of words is, 0 to 1: above 0.5 they fit it better than nine of ten "
+            "everyday sounds.",
+        ),
+    ] = False,
     exact: Annotated[
         bool, typer.Option("--exact", help="Compare with every row, also where a Lance table has an approximate index.")
     ] = False,
@@ -59,16 +67,20 @@ def search(
             raise ValueError(f"--where asks the columns of a Lance table, which {index} is not. Convert it: {_HOW}.")
         embedder = ClapEmbedder(model or found.model, device)
         found.check_model(embedder)
+        everyday = embedder.embed_everyday() if relevance else None
         times = TIMES if store is not None and "every_s" in store.settings else []
 
         def results() -> Iterator[tuple[str, list[dict[str, Any]]]]:
-            for query, embedding in _embed_queries(embedder, queries or [], audio or [], found):
-                hits = _search(found, store, embedding, top_k, where, min_score, exact)
-                yield query, [_entry(hit) for hit in hits]
+            of_words = len(queries or [])
+            for number, (query, embedding) in enumerate(_embed_queries(embedder, queries or [], audio or [], found)):
+                against = everyday if number < of_words else None  # sounds are not compared with words
+                hits = _search(found, store, embedding, top_k, where, min_score, exact, against)
+                yield query, [_entry(hit, relevance) for hit in hits]
 
-        columns = [*times, *(store.columns if store is not None else {})]
+        more = ["relevance"] if relevance else []
+        columns = [*more, *times, *(store.columns if store is not None else {})]
         chosen = OutputFormat.JSON if json else output_format
-        write_ranked(results(), chosen, "query", "file", columns, times)
+        write_ranked(results(), chosen, "query", "file", columns, [*more, *times])
 
 
 _HOW = "`afm-hf embed clips.safetensors --output clips.lance`"
@@ -82,15 +94,17 @@ def _search(
     where: str | None,
     min_score: float | None,
     exact: bool,
+    everyday: Any,
 ) -> "list[Hit]":
     if store is None:
-        return index.search(embedding, top_k, min_score=min_score)[0]
-    return store.search(embedding, top_k, where=where, min_score=min_score, exact=exact)[0]
+        return index.search(embedding, top_k, min_score=min_score, everyday=everyday)[0]
+    return store.search(embedding, top_k, where=where, min_score=min_score, exact=exact, everyday=everyday)[0]
 
 
-def _entry(hit: "Hit") -> dict[str, Any]:
+def _entry(hit: "Hit", relevance: bool) -> dict[str, Any]:
     times = {} if hit.start_s is None else {"start_s": hit.start_s, "end_s": hit.end_s}
-    return {"score": hit.score, "file": hit.path, **times, **hit.columns}
+    more = {"relevance": hit.relevance} if relevance else {}
+    return {"score": hit.score, "file": hit.path, **more, **times, **hit.columns}
 
 
 def _embed_queries(

@@ -21,6 +21,7 @@ from ..adaptation.test_time.domain_vector import DomainVector, as_domain_vector,
 from ..adaptation.test_time.prompted_labels import embed_with_vector
 from ..audio.audio_samples import refuse_misnamed_rate
 from ..models.clap_afm.background_clap_afm import EVERYDAY_SOUNDS, relative_scores
+from ..models.clap_afm.calibration_clap_afm import NONE_LABEL, Calibration, as_calibration
 from ..models.clap_afm.embedding_clap_afm import (
     DEFAULT_TEMPLATE,
     as_labels,
@@ -35,7 +36,8 @@ from ..models.clap_afm.embedding_clap_afm import (
 from ..models.clap_afm.texts_clap_afm import Tokens, longest_text
 from ..models.clap_afm.timeline_clap_afm import TIMELINE, extract_with_timeline, plan_timeline
 from ..models.common.batch_afm import AfmBatchFeature
-from ..models.common.text_side_afm import text_side_version
+from ..models.common.fingerprint_afm import weights_fingerprint
+from ..models.common.text_side_afm import model_version, text_side_version
 from .pipeline_audio_inputs import as_inputs, collate_features, load_batches
 
 logger = logging.get_logger(__name__)
@@ -94,6 +96,16 @@ class ZeroShotAudioClassificationPipeline(Pipeline):
             multi_label (`bool`, *optional*, defaults to `False`):
                 Score each label by itself instead of all against each other (softmax): above 0.5 it fits the clip
                 better than nine of ten everyday sounds, see [`relative_scores`]. One label alone is scored so anyway.
+            calibration ([`Calibration`], path or `True`, *optional*):
+                What makes probabilities of scores, fitted on labelled clips by [`fit_calibration`]; `True` takes the
+                file beside the model. There is then one label more, for clips that hold none of the others; with
+                `multi_label` each score is the probability that the label is heard. Refused for another model, number
+                format or template than the one it was fitted for.
+            none_label (`str`, *optional*, defaults to `"none of these"`): What that label is called.
+            false_accept (`float`, *optional*):
+                Puts that label first wherever it is so likely that, of clips like those of the validation set that
+                hold none of the labels, only about this share is given another label: 0.05, 0.1, 0.2 or 0.3. Without
+                it the likeliest comes first.
             top_k (`int`, *optional*): How many of the best labels to return; all if not given.
             sampling_rate (`int`, *optional*):
                 Rate in Hz of bare arrays, which are resampled if need be. Without it they are taken to be at the
@@ -169,7 +181,7 @@ class ZeroShotAudioClassificationPipeline(Pipeline):
 
     def _sanitize_parameters(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         known = {"candidate_labels", "hypothesis_template", "multi_label", "top_k", "sampling_rate", "truncation"}
-        known |= {"domain_vector", "timestamps", "timestamp_hop_s"}
+        known |= {"domain_vector", "timestamps", "timestamp_hop_s", "calibration", "none_label", "false_accept"}
         unknown = kwargs.keys() - known
         refuse_misnamed_rate(unknown)
         if unknown:
@@ -186,6 +198,18 @@ class ZeroShotAudioClassificationPipeline(Pipeline):
             forward["hypothesis_template"] = as_templates(kwargs["hypothesis_template"])
         if "domain_vector" in kwargs:
             forward["domain_vector"] = as_domain_vector(kwargs["domain_vector"])
+        if "calibration" in kwargs:
+            calibration = as_calibration(kwargs["calibration"], self.model)
+            forward["calibration"] = postprocess["calibration"] = calibration
+            heard = kwargs.get("truncation", getattr(self, "_preprocess_params", {}).get("truncation"))
+            if calibration is not None and heard != calibration.truncation:
+                logger.warning_once(
+                    f"The calibration was fitted with `truncation={calibration.truncation!r}`, and this is {heard!r}: "
+                    "of long clips another part is heard, and probabilities may be off."
+                )
+        for name in ("none_label", "false_accept"):
+            if kwargs.get(name) is not None:
+                postprocess[name] = kwargs[name]
         if postprocess.get("top_k") is not None and postprocess["top_k"] < 1:
             raise ValueError(f"`top_k` is {postprocess['top_k']}; expected 1 or more, or None for all labels.")
         return preprocess, forward, postprocess
@@ -213,9 +237,10 @@ class ZeroShotAudioClassificationPipeline(Pipeline):
         hypothesis_template: tuple[str, ...] | None = None,
         domain_vector: DomainVector | None = None,
         multi_label: bool = False,
+        calibration: Calibration | None = None,
     ) -> dict[str, Any]:
-        alone = multi_label or len(candidate_labels) == 1
-        if alone and not multi_label:
+        alone = multi_label or len(candidate_labels) == 1 or calibration is not None
+        if alone and not multi_label and calibration is None:
             logger.warning_once(
                 "One label alone has no others to be compared with, and a softmax would always say 1. It is scored by "
                 "itself, as with `multi_label=True`: against everyday sounds."
@@ -224,8 +249,14 @@ class ZeroShotAudioClassificationPipeline(Pipeline):
         hypothesis_template = hypothesis_template or (domain_vector.template if domain_vector else DEFAULT_TEMPLATE,)
         scale = logit_scale(self.model)
         count = len(candidate_labels)
+        if calibration is not None:
+            self._check_calibration(calibration, hypothesis_template, domain_vector)
 
         def split(logits: torch.Tensor) -> dict[str, torch.Tensor]:
+            if calibration is not None and scale is not None:
+                cosines = logits / scale.float().exp().to(logits.device)
+                odds = calibration.log_odds(cosines[:, :count], cosines[:, count:])
+                return {"logits": logits[:, :count], "log_odds": odds}
             return {"logits": logits[:, :count], "everyday": logits[:, count:]} if alone else {"logits": logits}
 
         if scale is None:
@@ -251,6 +282,26 @@ class ZeroShotAudioClassificationPipeline(Pipeline):
             return outputs
         return split(logits)
 
+    def _check_calibration(
+        self, calibration: Calibration, templates: tuple[str, ...], domain_vector: DomainVector | None
+    ) -> None:
+        """Raises a `ValueError` for a calibration of another model, number format or template."""
+        if logit_scale(self.model) is None or domain_vector is not None:
+            what = "no domain vector" if domain_vector is not None else "a ClapAfmModel"
+            raise ValueError(
+                f"A calibration needs {what}: it was fitted on cosines of labels as the model embeds them."
+            )
+        calibration.check(self._whole_fingerprint(), templates, type(self.model).__name__)
+
+    def _whole_fingerprint(self) -> str:
+        """The fingerprint of weights and feature extractor, remembered while the model stays the same."""
+        version = model_version(self.model)
+        known: tuple[Any, str] | None = getattr(self, "_known_whole", None)
+        if known is None or version is None or known[0] != version:
+            found = weights_fingerprint(self.model, self.feature_extractor)
+            known = self._known_whole = (version, found)
+        return known[1]
+
     def _forward_whole(
         self, model_inputs: Mapping[str, Any], labels: tuple[str, ...], templates: tuple[str, ...]
     ) -> torch.Tensor:
@@ -271,21 +322,39 @@ class ZeroShotAudioClassificationPipeline(Pipeline):
         candidate_labels: tuple[str, ...],
         multi_label: bool = False,
         top_k: int | None = None,
+        calibration: Calibration | None = None,
+        none_label: str = NONE_LABEL,
+        false_accept: float | None = None,
     ) -> list[dict[str, Any]] | dict[str, Any]:
         """`(1, labels)` logits, perhaps with those of everyday sounds -> labels with scores, best first; see a call."""
-        (scores,) = _scores(model_outputs).tolist()
-        labels = [{"score": score, "label": label} for score, label in _best(scores, candidate_labels, top_k)]
+        if false_accept is not None and (calibration is None or multi_label):
+            raise ValueError("`false_accept` needs a `calibration`, and labels that are compared: no `multi_label`.")
+        has_none = calibration is not None and not multi_label
+        if has_none and none_label in candidate_labels:
+            raise ValueError(f"{none_label!r} is one of the labels; call the label for none of them otherwise.")
+        names = (*candidate_labels, none_label) if has_none else candidate_labels
+        bar = calibration.bar(false_accept) if calibration is not None and false_accept is not None else None
+
+        def best(scores: list[float]) -> list[tuple[float, str]]:
+            ranked = _best(scores, names, None)
+            if bar is not None and scores[-1] >= bar:
+                ranked.sort(key=lambda pair: pair[1] != none_label)  # the rest stays in order
+            return ranked[:top_k]
+
+        (scores,) = _scores(model_outputs, calibration, multi_label).tolist()
+        labels = [{"score": score, "label": label} for score, label in best(scores)]
         if TIMELINE not in model_outputs:
             return labels
         timeline = model_outputs[TIMELINE]
         timeline = timeline[0] if isinstance(timeline, list) else timeline
         # Of channels that cancel each other out there may be no row at all.
-        rows = zip(timeline["times"].tolist(), _scores(timeline).tolist(), strict=True) if "logits" in timeline else ()
+        of_rows = _scores(timeline, calibration, multi_label).tolist() if "logits" in timeline else []
+        rows = zip(timeline["times"].tolist(), of_rows, strict=True) if of_rows else ()
         chunks = [
             {
                 "timestamp": (start, end),
                 "heard": (first, last),
-                "scores": {label: score for score, label in _best(scores, candidate_labels, top_k)},
+                "scores": {label: score for score, label in best(scores)},
             }
             for (start, end, first, last), scores in rows
         ]
@@ -353,8 +422,17 @@ class ZeroShotAudioClassificationPipeline(Pipeline):
         return PipelineIterator(batches, self.postprocess, postprocess_params)
 
 
-def _scores(outputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    """`(rows, labels)` scores of logits, of each label by itself if there are those of everyday sounds, too."""
+def _scores(
+    outputs: Mapping[str, torch.Tensor], calibration: Calibration | None = None, multi_label: bool = False
+) -> torch.Tensor:
+    """
+    `(rows, labels)` scores of logits, of each label by itself if there are those of everyday sounds, too.
+
+    With a calibration these are probabilities, and the last is that of none of the labels unless `multi_label`.
+    """
+    if calibration is not None:
+        odds = outputs["log_odds"].float()
+        return calibration.label_scores(odds) if multi_label else calibration.shares(odds)
     logits, everyday = outputs["logits"].float(), outputs.get("everyday")
     return logits.softmax(dim=-1) if everyday is None else relative_scores(logits, everyday)
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 
 from ..hub.loading import load_clap, pick_device, resolve_model
+from ..models.clap_afm.background_clap_afm import EVERYDAY_SOUNDS
 from ..models.clap_afm.embedding_clap_afm import embed_audio, embed_texts, extract_features
 from ..models.common.batch_afm import AfmBatchFeature
 from ..models.common.feature_extraction_afm import as_clips
@@ -68,6 +69,10 @@ class ClapEmbedder:
         if not given or not all(isinstance(text, str) and text.strip() for text in given):
             raise ValueError(f"Expected one or more texts that are not blank, but was given {given!r}.")
         return _to_numpy(embed_texts(self.model, self.tokenizer, given))
+
+    def embed_everyday(self) -> Embeddings:
+        """Embeddings of the everyday sounds that relevance is measured against, float32 `(sounds, dim)`."""
+        return self.embed_text(EVERYDAY_SOUNDS)
 
     def embed_audio(self, clips: Any, truncation: str | None = None) -> Embeddings:
         """Embeddings of a clip or of several, float32 `(clips, dim)`, L2-normalised.

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from ..models.clap_afm.background_clap_afm import relative_scores
 from ..models.common.writing_afm import AGAIN, replaced
 from ..pipelines.audio_files import FileState
 from .embedder import ClapEmbedder, Embeddings
@@ -35,6 +37,7 @@ class Hit:
         row: its row in the index; of a Lance table the row's number there, which changes when the table is tidied up.
         start_s, end_s: from when to when in the file the window lies; None where the whole file was embedded as one.
         columns: what a metadata table said of the file.
+        relevance: 0 to 1, see `relevance_of`; None unless it was asked for.
     """
 
     path: str
@@ -43,6 +46,7 @@ class Hit:
     start_s: float | None = None
     end_s: float | None = None
     columns: dict[str, Any] = field(default_factory=dict)
+    relevance: float | None = None
 
 
 @dataclass
@@ -87,13 +91,21 @@ class AudioIndex:
         """The files' paths, row by row."""
         return [file.path for file in self.files]
 
-    def search(self, queries: Embeddings, top_k: int = 10, *, min_score: float | None = None) -> list[list[Hit]]:
+    def search(
+        self,
+        queries: Embeddings,
+        top_k: int = 10,
+        *,
+        min_score: float | None = None,
+        everyday: Embeddings | None = None,
+    ) -> list[list[Hit]]:
         """The files nearest to each query, best first.
 
         Args:
             queries: `(queries, dim)`, of the model that made the index, of any length: they are normalised.
             top_k: how many to return; fewer if the index has fewer.
             min_score: the least cosine similarity.
+            everyday: embeddings of everyday sounds, `ClapEmbedder.embed_everyday()`, to say the relevance of hits.
 
         Raises:
             ValueError: the queries have another width than the index, one of them has no direction (zeros, NaN or
@@ -105,7 +117,16 @@ class AudioIndex:
         order = np.argsort(-scores, axis=1, kind="stable")[:, :top_k]
         least = -np.inf if min_score is None else min_score
         return [
-            [Hit(self.files[row].path, float(line[row]), int(row)) for row in rows if line[row] >= least]
+            [
+                Hit(
+                    self.files[row].path,
+                    float(line[row]),
+                    int(row),
+                    relevance=relevance_of(float(line[row]), self.embeddings[row], everyday),
+                )
+                for row in rows
+                if line[row] >= least
+            ]
             for line, rows in zip(scores, order, strict=True)
         ]
 
@@ -155,6 +176,26 @@ class AudioIndex:
             "settings": self.settings,
             "failures": self.failures,
         }
+
+
+def relevance_of(score: float, embedding: Any, everyday: Embeddings | None) -> float | None:
+    """
+    How relevant a hit of words is, 0 to 1; None without everyday sounds.
+
+    A cosine says little by itself: what words get for clips they do not fit differs from model to model, and clip to
+    clip. So it is set against those of 111 everyday sounds for the same clip. Above 0.5 the words fit the clip better
+    than nine of ten of these do; it is a place among sounds, and no probability.
+
+    Args:
+        score: cosine of the words with the clip.
+        embedding: of the clip, `(dim,)`.
+        everyday: embeddings of the everyday sounds, `(sounds, dim)`.
+    """
+    if everyday is None:
+        return None
+    clip = np.asarray(embedding, np.float32)
+    cosines = torch.from_numpy(everyday @ (clip / np.linalg.norm(clip)))
+    return float(relative_scores(torch.tensor([score]), cosines)[0])
 
 
 def as_directions(queries: Any, width: int, top_k: int = 1) -> Embeddings:
@@ -284,4 +325,13 @@ def _read_parquet(path: Path) -> tuple[Embeddings, list[Any], dict[str, Any]]:
         raise ValueError(f"{path} is not an index of afm-hf, or is damaged ({error}).") from error
 
 
-__all__ = ["AudioIndex", "Hit", "IndexMismatchError", "Job", "as_directions", "check_model", "check_output"]
+__all__ = [
+    "AudioIndex",
+    "Hit",
+    "IndexMismatchError",
+    "Job",
+    "as_directions",
+    "check_model",
+    "check_output",
+    "relevance_of",
+]

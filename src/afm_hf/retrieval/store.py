@@ -18,7 +18,7 @@ from ..models.common.writing_afm import AGAIN, explained
 from ..pipelines.audio_files import FileState, in_batches
 from .approximate import Approximation, Queries, build, settings_of, tuned
 from .embedder import ClapEmbedder, Embeddings
-from .index import AudioIndex, Hit, Job, as_directions, check_model
+from .index import AudioIndex, Hit, Job, as_directions, check_model, relevance_of
 from .lance_tables import (
     EMBEDDING,
     OWN_COLUMNS,
@@ -185,6 +185,7 @@ class ClipStore:
         where: str | None = None,
         min_score: float | None = None,
         exact: bool = False,
+        everyday: Embeddings | None = None,
     ) -> list[list[Hit]]:
         """The rows nearest to each query, best first.
 
@@ -194,12 +195,14 @@ class ClipStore:
             where: a condition in SQL on the columns, as `"label = 'dog' AND start_s < 60"`; it is applied first.
             min_score: the least cosine similarity.
             exact: compare with every row, although there is an approximate index.
+            everyday: embeddings of everyday sounds, `ClapEmbedder.embed_everyday()`, to say the relevance of hits.
 
         Raises:
             ValueError: the queries do not fit, see `AudioIndex.search`, or `where` is no condition on the columns.
         """
         directions = as_directions(queries, self.width, top_k)
         columns = ["path", "start_s", "end_s", *self.columns, "_distance"]
+        columns += [] if everyday is None else [EMBEDDING]
         approximation = None if exact else self.approximation
         results = []
         for direction in directions:
@@ -208,7 +211,7 @@ class ClipStore:
             query = query.bypass_vector_index() if approximation is None else tuned(query, approximation, bool(where))
             with self._conditions(where):
                 found = (query.where(where, prefilter=True) if where else query).to_list()
-            hits = [_hit(row) for row in found]
+            hits = [_hit(row, everyday) for row in found]
             results.append([hit for hit in hits if min_score is None or hit.score >= min_score])
         return results
 
@@ -357,11 +360,12 @@ def _matrix(table: Any, width: int) -> Embeddings:
     return np.asarray(column.flatten().to_numpy(zero_copy_only=False), np.float32).reshape(len(table), width)
 
 
-def _hit(row: dict[str, Any]) -> Hit:
-    own = ("path", "start_s", "end_s", "_distance", "_rowid")
+def _hit(row: dict[str, Any], everyday: Embeddings | None = None) -> Hit:
+    own = ("path", "start_s", "end_s", EMBEDDING, "_distance", "_rowid")
     columns = {name: value for name, value in row.items() if name not in own}
-    # Lance's distance is one less the product.
-    return Hit(row["path"], 1.0 - float(row["_distance"]), int(row["_rowid"]), row["start_s"], row["end_s"], columns)
+    score = 1.0 - float(row["_distance"])  # Lance's distance is one less the product
+    relevance = relevance_of(score, row.get(EMBEDDING), everyday)
+    return Hit(row["path"], score, int(row["_rowid"]), row["start_s"], row["end_s"], columns, relevance)
 
 
 __all__ = ["ClipStore"]

@@ -1,4 +1,4 @@
-"""The fingerprint of a model that embeds: same fingerprint, same embeddings."""
+"""Fingerprints of a model that embeds: same fingerprint, same embeddings."""
 
 import hashlib
 import json
@@ -14,12 +14,30 @@ VOLATILE = {"_name_or_path", "name_or_path", "transformers_version", "processor_
 
 def fingerprint(model: Any, feature_extractor: Any, tokenizer: Any) -> str:
     """SHA-256, in hexadecimal, of all that embeddings depend on: weights, configs, feature extractor, tokenizer."""
+    digest = _of_weights(model)
+    digest.update(settings_text(model, feature_extractor, tokenizer).encode())
+    return digest.hexdigest()
+
+
+def weights_fingerprint(model: Any, feature_extractor: Any) -> str:
+    """
+    SHA-256, in hexadecimal, of weights, number format, adapters and feature extractor.
+
+    For what is kept for long: unlike [`fingerprint`] it stays the same where a new release of transformers writes
+    further settings into configs and tokenizers.
+    """
+    digest = _of_weights(model)
+    heard = json.dumps(_without(feature_extractor.to_dict(), VOLATILE), sort_keys=True, default=str)
+    digest.update(f"{heard}{adapter_switches(model)}".encode())
+    return digest.hexdigest()
+
+
+def _of_weights(model: Any) -> Any:
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-    digest.update(settings_text(model, feature_extractor, tokenizer).encode())
-    return digest.hexdigest()
+    return digest
 
 
 def settings_text(model: Any, feature_extractor: Any, tokenizer: Any) -> str:
@@ -45,4 +63,4 @@ def _without_padding(tokenizer_json: str) -> str:
     return json.dumps(_without(tree, {"padding", "truncation"}), sort_keys=True)
 
 
-__all__ = ["fingerprint", "settings_text"]
+__all__ = ["fingerprint", "settings_text", "weights_fingerprint"]

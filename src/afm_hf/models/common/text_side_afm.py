@@ -45,7 +45,15 @@ def text_side_version(model: nn.Module) -> tuple[Any, ...] | None:
     Returns:
         Something to compare; None where tensors do not tell (those of `torch.inference_mode` count no changes).
     """
-    modules = [module for _, module in text_side_modules(model)]
+    return _version([module for _, module in text_side_modules(model)])
+
+
+def model_version(model: nn.Module) -> tuple[Any, ...] | None:
+    """As [`text_side_version`], of all of the model."""
+    return _version(list(model.modules()))
+
+
+def _version(modules: list[nn.Module]) -> tuple[Any, ...] | None:
     parts: list[Any] = [_autocast(), _configs(modules)]
     held: list[StorageWeakRef] = []
     for module in modules:
@@ -132,4 +140,12 @@ def _autocast() -> tuple[Any, ...]:
     return tuple(torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None for kind in kinds)
 
 
-__all__ = ["adapter_switches", "is_adapter", "switches", "text_side_modules", "text_side_tensors", "text_side_version"]
+__all__ = [
+    "adapter_switches",
+    "is_adapter",
+    "model_version",
+    "switches",
+    "text_side_modules",
+    "text_side_tensors",
+    "text_side_version",
+]
