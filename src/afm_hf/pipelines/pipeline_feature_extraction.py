@@ -116,8 +116,7 @@ class FeatureExtractionPipeline(StockPipeline):
                 f"{_name(inputs)} is a recording, but there is no feature extractor to hear it: pass "
                 "`feature_extractor=AutoFeatureExtractor.from_pretrained(...)` to `pipeline`."
             )
-        is_clap = logit_scale(self.model) is not None
-        return extract_features(self.feature_extractor, inputs, sampling_rate, heard, is_clap).to(self.dtype)
+        return extract_features(self.feature_extractor, inputs, sampling_rate, heard).to(self.dtype)
 
     def _forward(self, model_inputs: Mapping[str, Any]) -> Any:
         if not self._is_ours():
