@@ -136,7 +136,12 @@ def main() -> None:
     scored_alone("single labels, without", before.double().numpy(), cosines.heard, everyone)
     odds = odds_of(calibration, cosines)
     scored_alone("single labels, with", calibration.label_scores(odds).double().numpy(), cosines.heard, everyone)
-    scored_alone("  as if half of the clips held each", odds.sigmoid().double().numpy(), cosines.heard, everyone)
+    scored_alone(
+        "  with a label share of one half (which these clips do not have)",
+        odds.sigmoid().double().numpy(),
+        cosines.heard,
+        everyone,
+    )
     print("the wrong one of two labels scores higher")
     texts = embed_labels(model, processor.tokenizer, names, [DEFAULT_TEMPLATE]).detach()
     two_labels(cosines, (texts @ texts.t()).numpy())

@@ -80,7 +80,7 @@ def check_labels(
     names, templates = as_labels(labels), as_templates(hypothesis_template)
     likeness = _cosines(embed_labels(model, tokenizer, names, templates))
     sounds = _cosines(embed_labels(model, tokenizer, EVERYDAY_SOUNDS, templates))
-    rows, columns = torch.triu_indices(*sounds.shape, offset=1)
+    rows, columns = torch.triu_indices(len(sounds), len(sounds), offset=1)
     bar = float(sounds[rows, columns].quantile(1 - SHARE))
     found = []
     for first, second in combinations(range(len(names)), 2):

@@ -53,8 +53,8 @@ class FeatureExtractionPipeline(StockPipeline):
         super().__init__(**kwargs)
         if not self._is_ours():
             self.feature_extractor = None  # as in the stock one, which does not load it
-            if self.tokenizer is None:
-                self.tokenizer = AutoTokenizer.from_pretrained(self.model.name_or_path)  # says why there is none
+            if kwargs.get("tokenizer") is None:
+                self.tokenizer: Any = AutoTokenizer.from_pretrained(self.model.name_or_path)  # says why there is none
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """

@@ -58,9 +58,9 @@ class Calibration(AfmResult):
     ...     cosine=8.0, margin=8.0, bias=1.0, bars={"0.1": 0.3}, templates=["{}"], truncation=None,
     ...     fingerprint="0" * 64, labels=["rain"], clips=20, none_clips=0,
     ... )
-    >>> odds = calibration.log_odds(torch.tensor([[0.5, 0.1]]), torch.tensor([[0.2, 0.3]]))
-    >>> calibration.shares(odds)[0].round(decimals=2).tolist()
-    [0.99, 0.0, 0.0]
+    >>> odds = calibration.log_odds(torch.tensor([[0.3, 0.1]]), torch.tensor([[0.2, 0.3]]))
+    >>> [f"{share:.2f}" for share in calibration.shares(odds)[0]]
+    ['0.90', '0.04', '0.06']
 
     ```
     """
