@@ -321,6 +321,9 @@ class AfmPrefixLMForConditionalGeneration(AfmPrefixLMPreTrainedModel, AfmGenerat
         name = next(name for name, module in self.model.named_modules() if module is table)
         self._tied_weights_keys = {"lm_head.weight": f"model.{name}.weight"}
         self.post_init()
+        if config.tie_word_embeddings:
+            # The head's rows lie on several devices; so must those of the table, which are the same. GPT-2 has no rule.
+            self._tp_plan = {f"model.{name}": "embedding_rowwise", **(self._tp_plan or {})}
 
     def get_input_embeddings(self) -> nn.Module:
         return self.model.get_input_embeddings()
