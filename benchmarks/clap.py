@@ -204,6 +204,8 @@ def run_parts(description: str | None, parts: Sequence[Callable[..., None]], thr
     """The command line of a benchmark: runs its parts on each number of threads, names the machine, writes a file."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, nargs="+", default=list(threads))
+    names = [part.__name__ for part in parts]
+    parser.add_argument("--only", nargs="+", default=names, choices=names, help="parts to run")
     parser.add_argument("--json", help="file for the figures")
     arguments = parser.parse_args()
     machine: dict[str, Any] = {
@@ -219,7 +221,8 @@ def run_parts(description: str | None, parts: Sequence[Callable[..., None]], thr
     for count in arguments.threads:
         torch.set_num_threads(count)
         for part in parts:
-            part(count, results)
+            if part.__name__ in arguments.only:
+                part(count, results)
     machine["load_average_at_the_end"] = os.getloadavg()[0]
     print(f"load average at the end: {machine['load_average_at_the_end']:.2f} (this run's own work included)")
     if arguments.json:

@@ -1,8 +1,10 @@
 """Pengi's description, and classification by what a model would say."""
 
+import functools
+
 import pytest
 import torch
-from generating_models import examples, parts
+from generating_models import KINDS, examples, parts
 from prefix_models import RATE, clips
 from tiny_models import clap_parts, tiny_clap
 from transformers.pipelines import PIPELINE_REGISTRY
@@ -133,3 +135,52 @@ def test_labels_are_encoded_once_for_all_batches(monkeypatch):
 def test_what_makes_no_sense_is_refused(options, message):
     with pytest.raises(ValueError, match=message):
         make("pengi").classify(clips(1)[0], **options)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("beams", [1, 2])
+def test_several_questions_about_one_clip_are_answered_as_one_after_the_other(kind, beams, monkeypatch):
+    pipe = make(kind)
+    clip = examples(kind)[0]
+    questions = ["what is it", "is it so", "where", "what is it, please"]
+    alone = [pipe(clip, prompt=question, num_beams=beams) for question in questions]
+    heard = []
+    listen = type(pipe.model.model).hear
+    monkeypatch.setattr(
+        type(pipe.model.model), "hear", lambda self, *args, **how: heard.append(1) or listen(self, *args, **how)
+    )
+    assert pipe(clip, prompt=questions, num_beams=beams) == alone
+    assert len(heard) == 1, "the clip was heard more than once"
+    rows = [{"audio": clip, "prompt": questions}, {"audio": clip, "prompt": questions[2]}]
+    assert pipe(rows, num_beams=beams, batch_size=2) == [alone, alone[2]]
+
+
+@pytest.mark.parametrize("kind", ["pengi", "mellow"])
+def test_labels_are_scored_for_each_of_several_questions(kind):
+    pipe = make(kind)
+    clip, questions = examples(kind)[0], ["what is it", "is it so"]
+    for found, question in zip(pipe.classify(clip, "a,b", prompt=questions), questions, strict=True):
+        wanted = {entry["label"]: entry["score"] for entry in pipe.classify(clip, "a,b", prompt=question)}
+        assert {entry["label"]: pytest.approx(entry["score"], abs=1e-5) for entry in found} == wanted
+
+
+def test_questions_behind_the_audio_are_read_from_a_shared_cache(monkeypatch):
+    pipe = make("mellow")
+    widths = []
+    forward = type(pipe.model).forward
+
+    @functools.wraps(forward)  # `generate` looks at its arguments
+    def counted(self, input_ids=None, **how):
+        widths.append(tuple(input_ids.shape))
+        return forward(self, input_ids=input_ids, **how)
+
+    monkeypatch.setattr(type(pipe.model), "forward", counted)
+    pipe(examples("mellow")[0], prompt=["what is it", "where is it"], max_new_tokens=2)
+    (once, shared), (rows, rest) = widths[:2]
+    assert (once, rows) == (1, 2) and shared >= pipe.processor.prefix_length
+    assert shared + rest == len(pipe.processor.front_ids("where is it"))
+
+
+def test_no_questions_are_refused():
+    with pytest.raises(ValueError, match="list of prompts is empty"):
+        make("pengi")(examples("pengi")[0], prompt=[])

@@ -20,6 +20,7 @@ from ..audio.audio_loading import AudioDecodeError, describe_source
 from ..audio.audio_samples import is_many, is_samples, rate_of, with_rate
 from ..models.common.feature_extraction_afm import IN_WINDOWS
 from ..models.common.processing_afm import pad
+from ..models.prefix_lm.questions_afm import heard_once
 from .pipeline_audio_inputs import (
     AnswerStream,
     BadInputError,
@@ -149,9 +150,9 @@ class AfmPrefixLMPipeline(Pipeline):
 
     # -- one input ----------------------------------------------------------------------------------------------------
 
-    def make_prompt(self, options: dict[str, Any]) -> str | None:
+    def make_prompt(self, options: dict[str, Any]) -> str | list[str] | None:
         """
-        The prompt for one input.
+        The prompt for one input, or a list of several questions about it.
 
         Args:
             options (`dict`): The settings in `row_options` as they are for this input; may be changed and added to.
@@ -182,6 +183,8 @@ class AfmPrefixLMPipeline(Pipeline):
         settings: dict[str, Any] = {"sampling_rate": sampling_rate, "truncation": truncation}
         if (truncation or self.processor.feature_extractor.truncation) in IN_WINDOWS:
             settings["stream_windows"] = True
+        if isinstance(prompt, list):  # several questions about it
+            settings["many_texts"] = True
         try:
             inputs = self.processor(audio=[example], text=prompt, return_tensors="pt", **settings)
         except AudioDecodeError as error:  # the processor counts examples, of which there is one, and clips of a pair
@@ -217,16 +220,24 @@ class AfmPrefixLMPipeline(Pipeline):
         failures = {place: item for place, item in enumerate(items) if isinstance(item, Exception)}
         good = [item for item in items if not isinstance(item, Exception)]
         inputs = _left_padded([item["inputs"] for item in good], self.processor.pad_id) if good else {}
-        return {"inputs": inputs, "options": [item["options"] for item in good], "failures": failures}
+        questions = [len(item["inputs"]["input_ids"]) for item in good]
+        options = [item["options"] for item in good]
+        return {"inputs": inputs, "options": options, "failures": failures, "questions": questions}
 
     def answer_batch(
         self, batch: dict[str, Any], forward_params: dict[str, Any], postprocess_params: dict[str, Any]
     ) -> list[Any]:
         """Results of a batch in the order of its inputs; a failure stands for itself."""
-        failures = batch.pop("failures")
+        failures, options = batch.pop("failures"), batch["options"]
         results = []
-        if batch["options"]:
-            results = self.postprocess(self.forward(batch, **forward_params), **postprocess_params)
+        if options:
+            rows = iter(self.postprocess(self.forward(batch, **forward_params), **postprocess_params))
+            asked = [each.get(self.row_options[0]) if "questions" in batch else None for each in options]
+            several = [isinstance(prompt, list | tuple) for prompt in asked]
+            results = [
+                [next(rows) for _ in prompt] if is_list else next(rows)
+                for prompt, is_list in zip(asked, several, strict=True)
+            ]
         for place in sorted(failures):
             results.insert(place, failures[place])
         return results
@@ -267,18 +278,36 @@ class AfmPrefixLMPipeline(Pipeline):
 
     def _forward(self, model_inputs: dict[str, Any], generate_kwargs: Mapping[str, Any] | None = None) -> Any:
         """Generated texts and the settings of each input."""
-        return {"texts": self.generate(model_inputs["inputs"], generate_kwargs), "options": model_inputs["options"]}
+        texts = self.generate(model_inputs["inputs"], generate_kwargs, model_inputs["questions"])
+        return {"texts": texts, "options": model_inputs["options"]}
 
     def generate(
-        self, inputs: dict[str, torch.Tensor], generate_kwargs: Mapping[str, Any] | None = None
+        self,
+        inputs: dict[str, torch.Tensor],
+        generate_kwargs: Mapping[str, Any] | None = None,
+        questions: Sequence[int] = (),
     ) -> list[list[str]]:
-        """The texts that the model generates for a batch: for each input as many as `num_return_sequences` says."""
+        """
+        The texts that the model generates for a batch: for each row of tokens as many as `num_return_sequences` says.
+
+        Args:
+            inputs: Of the model.
+            generate_kwargs: For `generate`.
+            questions: How many rows ask about each clip; one each if not given.
+        """
         settings = dict(generate_kwargs or {})
         config = self.model.generation_config
         lengths = {"max_new_tokens", "max_length", "generation_config"} & settings.keys()
         if not lengths and config.max_new_tokens is None and config.max_length in (None, 20):  # nobody says
             settings["max_new_tokens"] = self._default_length(inputs["attention_mask"])
-        made = self.model.generate(**inputs, **settings)
+        asked = inputs
+        if max(questions, default=1) > 1:
+            names = ("num_beams", "num_return_sequences")
+            is_one = all((settings.get(name, getattr(config, name, 1)) or 1) == 1 for name in names)
+            asked = heard_once(
+                self.model, inputs, questions, share_cache=is_one and "generation_config" not in settings
+            )
+        made = self.model.generate(**asked, **settings)
         ends = None  # the processor then guesses which pad tokens are words
         if not {"stop_strings", "stopping_criteria"} & settings.keys():
             ends = settings.get("eos_token_id", (settings.get("generation_config") or config).eos_token_id)
@@ -306,9 +335,11 @@ def checked_prompt(prompt: Any) -> str:
 
 
 def _left_padded(items: list[dict[str, torch.Tensor]], pad_id: int) -> dict[str, torch.Tensor]:
-    """Joins inputs of `(1, ...)`; rows of tokens are filled up on the left, where `generate` wants it."""
+    """Joins the inputs of each clip; rows of tokens are filled up on the left, where `generate` wants it."""
     rows = {"input_ids": pad_id, "attention_mask": 0}
-    joined = {name: pad([item[name][0].tolist() for item in items], value, "left") for name, value in rows.items()}
+    joined = {
+        name: pad([row.tolist() for item in items for row in item[name]], value, "left") for name, value in rows.items()
+    }
     others = [{name: value for name, value in item.items() if name not in rows} for item in items]
     return {**joined, **collate_features(others)}
 

@@ -40,6 +40,13 @@ def as_inputs(audios: Any) -> tuple[Any, bool]:
     return audios, False
 
 
+def is_single(audios: Any) -> bool:
+    """Whether it is one input, and no list, `Dataset` or generator of many."""
+    if is_samples(audios) or isinstance(audios, Mapping):
+        return True
+    return not is_many(audios) and as_inputs(audios)[0] is audios
+
+
 class Inputs(Dataset[Any]):
     """Inputs by index."""
 
@@ -183,5 +190,6 @@ __all__ = [
     "as_inputs",
     "collate_features",
     "is_row",
+    "is_single",
     "load_batches",
 ]

@@ -10,9 +10,10 @@ from transformers.pipelines import PIPELINE_REGISTRY
 
 from ..models.clap_afm.embedding_clap_afm import DEFAULT_TEMPLATE, as_labels, as_templates, embed_texts
 from ..models.prefix_lm.prompts_afm import CAPTION_PROMPTS, CLASS_PROMPTS, is_said
+from ..models.prefix_lm.questions_afm import heard_once
 from ..models.prefix_lm.scoring_afm import score_answers
 from .pipeline_afm_prefix_lm import AfmPrefixLMPipeline, checked_prompt
-from .pipeline_audio_inputs import BadInputError
+from .pipeline_audio_inputs import BadInputError, is_row, is_single
 from .pipeline_zero_shot_audio_classification import ZeroShotAudioClassificationPipeline
 
 METHODS = ("likelihood", "similarity", "both")
@@ -38,7 +39,8 @@ class AudioTextGenerationPipeline(AfmPrefixLMPipeline):
             `{"audio": clip or pair, "prompt": ...}`. A list, a `Dataset` or a generator holds many inputs.
         prompt (`str` or `list[str]`, *optional*):
             What to ask: for all inputs, or one for each of a list; a row's own prompt comes first. CLAPCAP needs none
-            (a prompt is what its caption begins with).
+            (a prompt is what its caption begins with). Of a single input a list is several questions, as is one in a
+            row: the audio is heard once, and read once where it stands before the question (Mellow, CLAPCAP).
         max_new_tokens, num_beams, do_sample, num_return_sequences, streamer, ... and generate_kwargs (`dict`):
             Arguments of `generate`; what is not given is as in the checkpoint's generation config. The authors' rule
             for CLAPCAP and Pengi is `custom_generate=afm_hf.average_log_prob_beam_search`. A streamer works for one
@@ -51,8 +53,8 @@ class AudioTextGenerationPipeline(AfmPrefixLMPipeline):
             `"return"` gives the error in place of the result where an input cannot be used, and goes on.
 
     Returns of a call:
-        For one input `[{"generated_text": str}, ...]`, one entry a returned sequence; for a list a list of these; for a
-        dataset or generator an iterator over them.
+        For one input `[{"generated_text": str}, ...]`, one entry a returned sequence; for several questions about it a
+        list of these; for a list of inputs a list of results; for a dataset or generator an iterator over them.
     """
 
     forward_options = ("task", "candidate_labels", "method", "similarity_model", "hypothesis_template", "return_text")
@@ -124,12 +126,24 @@ class AudioTextGenerationPipeline(AfmPrefixLMPipeline):
             prompt = CLASS_PROMPTS.get(self.model_type)
         return self(audios, prompt=prompt, similarity_model=similarity_model, **options, **kwargs)
 
-    def make_prompt(self, options: dict[str, Any]) -> str | None:
-        """The given prompt; only CLAPCAP does without."""
+    def make_prompt(self, options: dict[str, Any]) -> str | list[str] | None:
+        """The given prompt, or all questions about the input; only CLAPCAP does without."""
         prompt, example = options.get("prompt"), CAPTION_PROMPTS.get(self.model_type, "what is this sound?")
         if prompt is None and example is not None:
             raise BadInputError(f"{type(self.model).__name__} needs a prompt, as `prompt={example!r}`.")
+        if isinstance(prompt, list | tuple):
+            if not prompt:
+                raise BadInputError("The list of prompts is empty; expected one question or more.")
+            return [checked_prompt(each) for each in prompt]
         return None if prompt is None else checked_prompt(prompt)
+
+    def _give_each_its_own(self, audios: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """As in the base class, but a list of prompts for a single input are questions about it."""
+        prompts = kwargs.get("prompt")
+        if not isinstance(prompts, list | tuple) or not is_single(audios):
+            return super()._give_each_its_own(audios, kwargs)
+        row = dict(audios) if is_row(audios) else {"audio": audios}
+        return {**row, "prompt": list(prompts)}, {name: kwargs[name] for name in kwargs if name != "prompt"}
 
     def _sanitize_parameters(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         if kwargs.get("task") == "describe":
@@ -160,13 +174,15 @@ class AudioTextGenerationPipeline(AfmPrefixLMPipeline):
         hypothesis_template: str = DEFAULT_TEMPLATE,
         return_text: bool = False,
     ) -> dict[str, Any]:
-        inputs = model_inputs["inputs"]
+        inputs, questions = model_inputs["inputs"], model_inputs["questions"]
         if task == "describe":
             return {"texts": self._describe(inputs, generate_kwargs)}
         texts, scores = [], {}
         if candidate_labels is None or method != "likelihood":
-            texts = self.generate(inputs, generate_kwargs)
+            texts = self.generate(inputs, generate_kwargs, questions)
         if candidate_labels is not None and method != "similarity":
+            if max(questions) > 1:
+                inputs = heard_once(self.model, inputs, questions, share_cache=False)
             scores["likelihood"] = score_answers(self.model, self.processor, inputs, candidate_labels).mean
         if candidate_labels is not None and method != "likelihood":
             answers = [text for text, *_ in texts]

@@ -150,6 +150,7 @@ class AdiffForConditionalGeneration(AfmPrefixLMForConditionalGeneration):
         use_cache: bool | None = None,
         logits_to_keep: int | torch.Tensor = 0,
         prompt_input_ids: torch.Tensor | None = None,
+        audio_vectors: torch.Tensor | None = None,
         **kwargs: Any,
     ) -> tuple[torch.Tensor, ...] | AfmPrefixLMOutput:
         """
@@ -157,7 +158,7 @@ class AdiffForConditionalGeneration(AfmPrefixLMForConditionalGeneration):
 
         Args:
             prompt_input_ids: See [`~AdiffModel.join_prompt`].
-            input_ids, input_features, labels, logits_to_keep, ...: See [`AfmPrefixLMForConditionalGeneration`].
+            input_ids, input_features, audio_vectors, labels, ...: See [`AfmPrefixLMForConditionalGeneration`].
         """
         return super().forward(
             input_ids=input_ids,
@@ -169,6 +170,7 @@ class AdiffForConditionalGeneration(AfmPrefixLMForConditionalGeneration):
             labels=labels,
             use_cache=use_cache,
             logits_to_keep=logits_to_keep,
+            audio_vectors=audio_vectors,
             prompt_input_ids=prompt_input_ids,
             **kwargs,
         )

@@ -109,6 +109,7 @@ class ClapAfmForConditionalGeneration(AfmPrefixLMForConditionalGeneration):
         use_cache: bool | None = None,
         logits_to_keep: int | torch.Tensor = 0,
         input_features_mask: torch.Tensor | None = None,
+        audio_vectors: torch.Tensor | None = None,
         **kwargs: Any,
     ) -> tuple[torch.Tensor, ...] | AfmPrefixLMOutput:
         """
@@ -116,7 +117,7 @@ class ClapAfmForConditionalGeneration(AfmPrefixLMForConditionalGeneration):
 
         Args:
             input_features_mask: See [`~ClapAfmCaptioningModel.hear`].
-            input_ids, input_features, labels, logits_to_keep, ...: See [`AfmPrefixLMForConditionalGeneration`].
+            input_ids, input_features, audio_vectors, labels, ...: See [`AfmPrefixLMForConditionalGeneration`].
         """
         return super().forward(
             input_ids=input_ids,
@@ -128,6 +129,7 @@ class ClapAfmForConditionalGeneration(AfmPrefixLMForConditionalGeneration):
             labels=labels,
             use_cache=use_cache,
             logits_to_keep=logits_to_keep,
+            audio_vectors=audio_vectors,
             input_features_mask=input_features_mask,
             **kwargs,
         )

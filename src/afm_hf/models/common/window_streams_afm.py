@@ -67,6 +67,10 @@ class StreamedWindows:
     def __len__(self) -> int:
         return len(self.clips)
 
+    def __getitem__(self, rows: Iterable[Any]) -> "StreamedWindows":
+        """Some of the clips, by their places."""
+        return StreamedWindows([self.clips[int(row)] for row in rows])
+
     def to(self, *args: Any, **kwargs: Any) -> "StreamedWindows":
         """As of tensors. There is nothing to move yet: windows are brought to the encoder when they are made."""
         return self

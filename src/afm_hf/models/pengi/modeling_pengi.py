@@ -193,6 +193,7 @@ class PengiForConditionalGeneration(AfmPrefixLMForConditionalGeneration):
         input_features_mask: torch.Tensor | None = None,
         prompt_input_ids: torch.Tensor | None = None,
         prompt_attention_mask: torch.Tensor | None = None,
+        audio_vectors: torch.Tensor | None = None,
         **kwargs: Any,
     ) -> tuple[torch.Tensor, ...] | AfmPrefixLMOutput:
         """
@@ -201,7 +202,7 @@ class PengiForConditionalGeneration(AfmPrefixLMForConditionalGeneration):
         Args:
             input_features_mask: See [`~PengiModel.hear`].
             prompt_input_ids, prompt_attention_mask: See [`~PengiModel.join_prompt`].
-            input_ids, input_features, labels, logits_to_keep, ...: See [`AfmPrefixLMForConditionalGeneration`].
+            input_ids, input_features, audio_vectors, labels, ...: See [`AfmPrefixLMForConditionalGeneration`].
         """
         return super().forward(
             input_ids=input_ids,
@@ -213,6 +214,7 @@ class PengiForConditionalGeneration(AfmPrefixLMForConditionalGeneration):
             labels=labels,
             use_cache=use_cache,
             logits_to_keep=logits_to_keep,
+            audio_vectors=audio_vectors,
             input_features_mask=input_features_mask,
             prompt_input_ids=prompt_input_ids,
             prompt_attention_mask=prompt_attention_mask,

@@ -82,7 +82,7 @@ class AfmGenerationMixin(GenerationMixin):
             input_ids, inputs_embeds=inputs_embeds, is_first_iteration=is_first_iteration, **kwargs
         )
         if not is_first_iteration and kwargs.get("use_cache", True):
-            for name in self.prefix_input_names:
+            for name in (*self.prefix_input_names, "audio_vectors"):
                 inputs.pop(name, None)
         return inputs
 

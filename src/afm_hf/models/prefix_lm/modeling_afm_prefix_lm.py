@@ -218,6 +218,7 @@ class AfmPrefixLMModel(AfmPrefixLMPreTrainedModel):
         inputs_embeds: torch.Tensor | None = None,
         use_cache: bool | None = None,
         prefix_inputs: dict[str, torch.Tensor] | None = None,
+        audio_vectors: torch.Tensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> tuple[torch.Tensor, ...] | AfmPrefixLMModelOutput:
         """
@@ -232,9 +233,13 @@ class AfmPrefixLMModel(AfmPrefixLMPreTrainedModel):
             position_ids (`torch.Tensor` of shape `(batch, tokens)`, *optional*):
                 By default the places among the real tokens of `attention_mask`, whichever side is filled up.
             prefix_inputs (`dict`, *optional*): Further arguments of `get_prefix`.
+            audio_vectors (`torch.Tensor` of shape `(batch, vectors, hidden_size)`, *optional*):
+                In place of `input_features`, what `get_audio_features` made of them (`pooler_output`, without a
+                prompt): a clip that is asked about more than once is heard once.
 
         Raises:
-            ValueError: if there are placeholders without audio (unless a cache holds it), audio without placeholders,
+            ValueError: if both `input_features` and `audio_vectors` are given; if there are placeholders without audio
+                (unless a cache holds it), audio without placeholders,
                 or a row that is longer than the language model has places for.
         """
         check_text(input_ids, inputs_embeds)
@@ -242,12 +247,19 @@ class AfmPrefixLMModel(AfmPrefixLMPreTrainedModel):
             width = (inputs_embeds if input_ids is None else input_ids).shape[1]  # type: ignore[union-attr]
             position_ids = positions_of(attention_mask, width)
         if not torch.compiler.is_compiling():
-            self._check_tokens(input_ids, inputs_embeds, input_features, position_ids, past_key_values)
+            heard = input_features if audio_vectors is None else audio_vectors
+            self._check_tokens(input_ids, inputs_embeds, heard, position_ids, past_key_values)
+            if input_features is not None and audio_vectors is not None:
+                raise ValueError("Give either `input_features` or `audio_vectors`; there are both.")
         prefix = None
         if inputs_embeds is None:
             inputs_embeds = self.get_input_embeddings()(input_ids)
-        if input_features is not None:
+        if audio_vectors is not None:
+            prompt = {name: value for name, value in (prefix_inputs or {}).items() if name.startswith("prompt_")}
+            prefix = self.join_prompt(audio_vectors, **prompt)
+        elif input_features is not None:
             prefix = self.get_prefix(input_features, **(prefix_inputs or {}))
+        if prefix is not None:
             inputs_embeds = self.insert_prefix(input_ids, inputs_embeds, prefix)
         places = {} if position_ids is None else {"position_ids": position_ids}
         outputs = self.language_model(
@@ -367,13 +379,15 @@ class AfmPrefixLMForConditionalGeneration(AfmPrefixLMPreTrainedModel, AfmGenerat
         labels: torch.Tensor | None = None,
         use_cache: bool | None = None,
         logits_to_keep: int | torch.Tensor = 0,
+        audio_vectors: torch.Tensor | None = None,
         **kwargs: Any,
     ) -> tuple[torch.Tensor, ...] | AfmPrefixLMOutput:
         """
         Predicts the next token at every place.
 
         Args:
-            input_ids, input_features, attention_mask, position_ids, past_key_values, inputs_embeds, use_cache:
+            input_ids, input_features, audio_vectors, attention_mask, position_ids, past_key_values, inputs_embeds,
+            use_cache:
                 See [`AfmPrefixLMModel`].
             labels (`torch.Tensor` of shape `(batch, tokens)`, *optional*):
                 Token ids, -100 where no loss is wanted: on placeholders, prompt and padding. The processors make them.
@@ -390,6 +404,7 @@ class AfmPrefixLMForConditionalGeneration(AfmPrefixLMPreTrainedModel, AfmGenerat
             inputs_embeds=inputs_embeds,
             use_cache=use_cache,
             prefix_inputs=prefix_inputs,
+            audio_vectors=audio_vectors,
             return_dict=True,
             **{name: value for name, value in kwargs.items() if name != "num_items_in_batch"},
         )

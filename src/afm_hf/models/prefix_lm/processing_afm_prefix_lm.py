@@ -90,6 +90,8 @@ class AfmPrefixLMProcessor(OwnCode, ProcessorMixin):
                 said, and the placeholders are never cut.
                 `truncation` and `padding`, if they are words that only the feature extractor knows (`"windows"`,
                 `"zero"`, ...), and `max_length_s`, `channels`, `resampler`, `generator`, `device`: For that.
+                `many_texts` (`bool`): Of a single example, a list of texts are several questions about it: a row of
+                tokens for each, and `input_features` once; see [`heard_once`].
                 `text_kwargs`, `audio_kwargs`, `common_kwargs`: The same as dictionaries, for one side or both.
 
         Returns:
@@ -107,9 +109,14 @@ class AfmPrefixLMProcessor(OwnCode, ProcessorMixin):
             if kwargs.pop(name, None) is not None:
                 raise ValueError(f"{type(self).__name__} takes audio and text, but `{name}` were given.")
         text_target = kwargs.pop("text_target", None)
+        many_texts = kwargs.pop("many_texts", False)
         row_settings, audio_settings = merged_arguments(self, kwargs)
         inputs = self.audio_inputs(audio, **audio_settings)
         examples = len(inputs["input_features"])
+        if many_texts and examples != 1:
+            raise ValueError(f"`many_texts` is for questions about one example, but there are {examples}.")
+        if many_texts and isinstance(text, list | tuple):
+            examples = len(text)
         prompts = one_each("text", text, examples)
         beginnings = one_each("add_text", add_text, examples)
         fronts = [
