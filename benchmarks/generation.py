@@ -16,7 +16,8 @@ Its seconds are a sum and ours a mean, so that other work on the machine meets b
 ours, against eight times the loop.
 
 Several questions about one clip are asked at once, against one after the other. `int8` is the language model in eight
-bits, which other tokens may come from; it is a step that is compared, against one in fp32.
+bits, as `torch.ao.quantization.quantize_dynamic` puts it, from which other tokens may come; it is a step that is
+compared, against one in fp32.
 
 A decoding step cannot be faster than reading the language model's weights once; how fast this machine reads them is
 measured by a matrix-vector product of 512 MiB in turns with the generation. Weights are random, which does not change
@@ -27,12 +28,12 @@ import functools
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from clap import best_seconds, run_parts, show
-from transformers import LogitsProcessor, LogitsProcessorList
+from transformers import DynamicCache, LogitsProcessor, LogitsProcessorList
 
 from afm_hf import (
     AdiffConfig,
@@ -45,6 +46,8 @@ from afm_hf import (
     PengiForConditionalGeneration,
     average_log_prob_beam_search,
 )
+from afm_hf.models.prefix_lm.cache_afm import give_room
+from afm_hf.models.prefix_lm.questions_afm import heard_once
 
 FRAMES, MELS, NEW_TOKENS, BETWEEN, BATCH, QUESTIONS = 1001, 64, 64, 20, 8, 4
 
@@ -251,6 +254,75 @@ def throughput(case: Case, threads: int, results: list[dict[str, Any]]) -> None:
         )
 
 
+@torch.inference_mode()
+def steps(case: Case, threads: int, results: list[dict[str, Any]]) -> None:
+    """A decoding step by rows, behind a prompt that is read already: in fp32, and with linear layers in eight bits."""
+    plain = torch.nn.ModuleList([case.model.model.language_model, case.model.lm_head])
+    linear = torch.nn.Linear(1, 1, bias=False)
+    linear.weight = case.model.lm_head.weight  # torch quantises no subclass
+    whole = torch.nn.ModuleList([case.model.model.language_model, torch.nn.Sequential(linear)])
+    eight = torch.ao.quantization.quantize_dynamic(whole, {torch.nn.Linear}, dtype=torch.qint8)
+    one_row = 0.0
+    for rows in (1, 2, 4, BATCH):
+        seconds = step_seconds(case, plain, rows)
+        one_row = one_row or seconds
+        show(
+            results,
+            f"{case.name}, a step",
+            threads=threads,
+            rows=rows,
+            ms=seconds * 1e3,
+            times_one_row=seconds / one_row,
+            times_faster_in_int8=seconds / step_seconds(case, eight, rows),
+        )
+
+
+def step_seconds(case: Case, parts: Any, rows: int) -> float:
+    """The shortest of some steps of language model and head."""
+    config, tokens = case.model.config.text_config, case.input_ids.shape[1]
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    width = config.hidden_size // config.num_attention_heads
+    cache = DynamicCache(config=config)
+    for layer in range(config.num_hidden_layers):
+        cache.update(*torch.randn(2, rows, heads, tokens, width), layer)
+    give_room(cache)
+    embeds, times = torch.randn(rows, 1, config.hidden_size), []
+    for place in range(tokens, tokens + 5):
+        mask, position = torch.ones(rows, place + 1, dtype=torch.long), torch.full((rows, 1), place)
+
+        def step(mask: torch.Tensor = mask, position: torch.Tensor = position) -> torch.Tensor:
+            named = {"attention_mask": mask, "position_ids": position, "past_key_values": cache, "use_cache": True}
+            return parts[1](parts[0](inputs_embeds=embeds, **named).last_hidden_state)
+
+        times.append(timed(step)[0])
+    return min(times)
+
+
+@torch.inference_mode()
+def questions(case: Case, threads: int, results: list[dict[str, Any]]) -> None:
+    """Several questions about one clip, of eight tokens' answer each: at once, against one after the other."""
+    few = replace(case, new_tokens=8, beams=1)
+    ids = case.input_ids.repeat(QUESTIONS, 1)
+    if not case.prompt:
+        ids[:, -1] = torch.arange(1, QUESTIONS + 1)  # questions differ somewhere
+    rows = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "input_features": case.input_features}
+    rows |= {name: value.repeat(QUESTIONS, 1) for name, value in case.prompt.items()}
+
+    def together() -> torch.Tensor:
+        asked = heard_once(case.model, rows, [QUESTIONS])
+        return case.model.generate(**asked, max_new_tokens=few.new_tokens, do_sample=False, num_beams=1)
+
+    few.generate()
+    alone, at_once = timed(few.generate)[0], timed(together)[0]
+    show(
+        results,
+        f"{case.name}, {QUESTIONS} questions about one clip",
+        threads=threads,
+        seconds=at_once,
+        times_faster_than_one_by_one=QUESTIONS * alone / at_once,
+    )
+
+
 def weights_read(model: Any) -> int:
     """Bytes of the language model that a step reads: all but the positions; the word table is read as the head."""
     named = model.model.language_model.named_parameters()
@@ -283,7 +355,7 @@ def part(make: Callable[[], Case]) -> Callable[..., None]:
     def measure(threads: int, results: list[dict[str, Any]]) -> None:
         torch.manual_seed(0)
         case = make()
-        for measurement in (against_the_plain_loop, throughput, prefill):
+        for measurement in (steps, questions, against_the_plain_loop, throughput, prefill):
             measurement(case, threads, results)
 
     measure.__name__ = make.__name__

@@ -14,6 +14,9 @@ examples: clap-small; CLAPCAP, Pengi, Mellow and ADIFF with its audio encoder an
 * `--cpu-time` counts the processor time of the training process alone, which other work on the machine does not change;
   time in which workers load data then counts as none.
 * Effects are ratios against the first case of their group: `times_faster` and `times_the_memory`.
+* `against transformers` trains a `ClapModel` and a [`ClapAfmModel`] of the same sizes on the same clips, each with its
+  own front-end and collator, in turns, in processor time of one process: `times_faster` is that of the whole step. In
+  `waiting for data` the clock is read, and worker processes load.
 """
 
 import argparse
@@ -25,12 +28,14 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+import training_peers
 from clap import processor_name, show
 from transformers import AutoModel, AutoProcessor, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
@@ -63,6 +68,7 @@ class Case:
     layers: int = 2
     threads: int = 1
     cpu_time: bool = False
+    rounds: int = 1  # how often a case is run, in turns with the others of its group
 
 
 RECIPES = [
@@ -78,6 +84,16 @@ GROUPS = {
     "gradient checkpointing": [Case("without", "clap", 32), Case("with", "clap", 32, checkpointing=True)],
     "GradCache": [Case("plain", "clap", 64), *(Case(f"chunks of {n}", "clap", 64, cached_chunk=n) for n in (16, 8))],
     "dataloader workers": [Case(f"{n} workers", "clap", workers=n) for n in (0, 1, 2)],
+    "against transformers": [
+        Case("ClapModel", "stock", 8, cpu_time=True, rounds=2),
+        Case("ClapAfmModel", "ours", 8, cpu_time=True, rounds=2),
+        Case("ClapAfmModel, bf16", "ours", 8, bf16=True, cpu_time=True, rounds=2),
+    ],
+    "waiting for data": [
+        Case("ClapModel, 1 worker", "stock", 8, workers=1),
+        Case("ClapAfmModel, no worker", "ours", 8),
+        Case("ClapAfmModel, 1 worker", "ours", 8, workers=1),
+    ],
     "bf16 autocast": [Case("fp32", "clap", 8), Case("bf16", "clap", 8, bf16=True)],
 }
 
@@ -133,6 +149,10 @@ def make(case: Case) -> tuple[type[Trainer], Any, Any, list[dict[str, Any]]]:
     """Trainer, model, collator and rows of a case."""
     data, _ = read_audio_folder(ROOT / "examples" / "sounds", check="exists")
     folder = afm_hf.bundled_model("clap-small")
+    if case.recipe in ("ours", "stock"):
+        tokenizer = AutoProcessor.from_pretrained(folder).tokenizer
+        rows = [{**row, "text": row["captions"]} for row in data]
+        return *{"ours": training_peers.ours, "stock": training_peers.stock}[case.recipe](tokenizer), rows
     if case.recipe == "clap":
         model = AutoModel.from_pretrained(folder)
         if case.cached_chunk:
@@ -206,6 +226,13 @@ def in_a_process(case: Case) -> dict[str, Any]:
         return pool.submit(measure, case).result()
 
 
+def in_turns(cases: list[Case], run: Callable[[Case], dict[str, Any]]) -> list[dict[str, Any]]:
+    """Figures of some cases, each the fastest of its rounds; a round runs all of them one after the other."""
+    rounds = max(case.rounds for case in cases)
+    runs = [[run(case) for case in cases] for _ in range(rounds)]
+    return [min(of_case, key=lambda figures: figures["step_s"]) for of_case in zip(*runs, strict=True)]
+
+
 def has_bf16() -> bool:
     """Whether the device multiplies in bfloat16 itself."""
     if torch.cuda.is_available():
@@ -231,7 +258,7 @@ def main() -> None:
 
     def run(case: Case) -> dict[str, Any]:
         case = replace(case, threads=arguments.threads, width=arguments.width, layers=arguments.layers)
-        case = replace(case, cpu_time=arguments.cpu_time)
+        case = replace(case, cpu_time=arguments.cpu_time or case.cpu_time)
         return in_a_process(replace(case, steps=2, batch=max(4, case.batch // 2)) if arguments.quick else case)
 
     machine = {"processor": processor_name(), "cores": os.cpu_count(), "torch": torch.__version__}
@@ -246,8 +273,9 @@ def main() -> None:
             print("bf16 autocast left out: this processor has no bf16 instructions and is far slower with it (--bf16)")
             continue
         first: dict[str, Any] = {}
-        for case in GROUPS[group]:
-            figures = run(case)
+        cases = [case for case in GROUPS[group] if not case.bf16 or machine["bf16_instructions"] or arguments.bf16]
+        found = in_turns(cases, run)
+        for case, figures in zip(cases, found, strict=True):
             first = first or figures
             figures["times_faster"] = first["step_s"] / figures["step_s"]
             figures["times_the_memory"] = figures["peak_mb"] / first["peak_mb"]
