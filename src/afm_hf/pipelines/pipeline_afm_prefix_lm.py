@@ -232,12 +232,10 @@ class AfmPrefixLMPipeline(Pipeline):
         results = []
         if options:
             rows = iter(self.postprocess(self.forward(batch, **forward_params), **postprocess_params))
-            asked = [each.get(self.row_options[0]) if "questions" in batch else None for each in options]
-            several = [isinstance(prompt, list | tuple) for prompt in asked]
-            results = [
-                [next(rows) for _ in prompt] if is_list else next(rows)
-                for prompt, is_list in zip(asked, several, strict=True)
-            ]
+            for each in options:
+                asked = each.get(self.row_options[0]) if "questions" in batch else None
+                several = isinstance(asked, list | tuple)
+                results.append([next(rows) for _ in asked] if several and asked else next(rows))
         for place in sorted(failures):
             results.insert(place, failures[place])
         return results
