@@ -229,7 +229,7 @@ class AfmPrefixLMPipeline(Pipeline):
     ) -> list[Any]:
         """Results of a batch in the order of its inputs; a failure stands for itself."""
         failures, options = batch.pop("failures"), batch["options"]
-        results = []
+        results: list[Any] = []
         if options:
             rows = iter(self.postprocess(self.forward(batch, **forward_params), **postprocess_params))
             for each in options:
