@@ -12,10 +12,13 @@ import typer
 from .common import (
     FAILED,
     DeviceOption,
+    Dtype,
+    DtypeOption,
     FormatOption,
     ModelOption,
     OutputFormat,
     TruncationOption,
+    dtype_for,
     errors_for_users,
     note,
     progress_bar,
@@ -71,6 +74,7 @@ def adapt(
     seed: Annotated[int, typer.Option(min=0, help="Of the views.")] = 0,
     truncation: TruncationOption = None,
     device: DeviceOption = None,
+    dtype: DtypeOption = None,
     output_format: FormatOption = OutputFormat.TABLE,
 ) -> None:
     """Adapt to unlabelled files at test time: what is heard in them before and after, and the learned vector.
@@ -99,7 +103,7 @@ def adapt(
             )
         if save is not None:
             check_file(save, "the domain vector")
-        adapter = _load(model, device)
+        adapter = _load(model, device, dtype)
         encoded = _encode(adapter, paths, settings, truncation.value if truncation else None)
         if not encoded:
             raise ValueError(f"None of the {len(paths)} files could be used.")
@@ -117,12 +121,12 @@ def adapt(
             raise typer.Exit(FAILED)
 
 
-def _load(model: str, device: str | None) -> "TestTimeAdaptationPipeline":
+def _load(model: str, device: str | None, dtype: Dtype | None) -> "TestTimeAdaptationPipeline":
     from ..hub.loading import load_clap, pick_device
     from ..pipelines.pipeline_test_time_adaptation import TestTimeAdaptationPipeline
 
     place = pick_device(device)
-    clap, extractor, tokenizer = load_clap(model)
+    clap, extractor, tokenizer = load_clap(model, dtype_for(dtype, place), place)
     return TestTimeAdaptationPipeline(model=clap, feature_extractor=extractor, tokenizer=tokenizer, device=place)
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .common import FAILED, progress_bar, short_path
+from .common import FAILED, Dtype, dtype_for, progress_bar, short_path
 from .kept import PATHS, KeptResults
 
 PAIR = ("first", "second")
@@ -61,6 +61,7 @@ class Answers:
         task: str,
         model: str | None,
         device: str | None,
+        dtype: Dtype | None,
         options: dict[str, Any],
         batch_size: int,
         num_workers: int,
@@ -75,8 +76,9 @@ class Answers:
         place = pick_device(device)
         if model:
             check_model(task, model)
+        picked = dtype_for(dtype, place)
         try:
-            self.pipe: Any = pipeline(task, model=source, device=place, **options)
+            self.pipe: Any = pipeline(task, model=source, device=place, dtype=picked or "auto", **options)
         except OSError as error:
             raise OSError(f"The model {model!r} cannot be loaded: {error}") from error
         self.made_by = {"task": task, **options}

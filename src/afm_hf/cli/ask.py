@@ -14,7 +14,7 @@ from .answers import (
     find_files,
     given,
 )
-from .common import BatchOption, DeviceOption, TruncationOption, WorkersOption, errors_for_users
+from .common import BatchOption, DeviceOption, DtypeOption, TruncationOption, WorkersOption, errors_for_users
 from .kept import KeptOption, OverwriteOption, interrupted, kept_results
 
 
@@ -29,6 +29,7 @@ def ask(
     max_new_tokens: LengthOption = None,
     batch_size: BatchOption = 4,
     device: DeviceOption = None,
+    dtype: DtypeOption = None,
     num_workers: WorkersOption = 0,
     output_format: TextFormatOption = TextFormat.TEXT,
     output: KeptOption = None,
@@ -51,5 +52,5 @@ def ask(
 
             options["choices"] = as_choices(split_labels(choices, "choices of --choices"))
         keys = ["answer", "letter", "score", "scores", "generated_text", "generated_letter"] if choices else ["answer"]
-        answers = Answers("audio-question-answering", model, device, options, batch_size, num_workers)
+        answers = Answers("audio-question-answering", model, device, dtype, options, batch_size, num_workers)
         answers.write(rows, dict(zip(keys, keys, strict=True)), output_format, "answer", kept)

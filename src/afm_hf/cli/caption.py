@@ -14,7 +14,7 @@ from .answers import (
     find_files,
     given,
 )
-from .common import BatchOption, DeviceOption, TruncationOption, WorkersOption, errors_for_users
+from .common import BatchOption, DeviceOption, DtypeOption, TruncationOption, WorkersOption, errors_for_users
 from .kept import KeptOption, OverwriteOption, interrupted, kept_results
 
 
@@ -26,6 +26,7 @@ def caption(
     max_new_tokens: LengthOption = None,
     batch_size: BatchOption = 4,
     device: DeviceOption = None,
+    dtype: DtypeOption = None,
     num_workers: WorkersOption = 0,
     output_format: TextFormatOption = TextFormat.TEXT,
     output: KeptOption = None,
@@ -40,5 +41,5 @@ def caption(
         kept = kept_results(output, overwrite, output_format)
         rows = [{"file": path} for path in find_files(files)]
         options = given(prompt=prompt, truncation=truncation, max_new_tokens=max_new_tokens)
-        answers = Answers("audio-captioning", model, device, options, batch_size, num_workers)
+        answers = Answers("audio-captioning", model, device, dtype, options, batch_size, num_workers)
         answers.write(rows, {"caption": "generated_text"}, output_format, "caption", kept)

@@ -11,11 +11,13 @@ from .common import (
     BatchOption,
     DeviceOption,
     Dtype,
+    DtypeOption,
     FormatOption,
     ModelOption,
     OutputFormat,
     TruncationOption,
     WorkersOption,
+    dtype_for,
     errors_for_users,
     short_path,
 )
@@ -71,7 +73,7 @@ def classify(
     picture: PictureOption = None,
     batch_size: BatchOption = 8,
     device: DeviceOption = None,
-    dtype: Annotated[Dtype | None, typer.Option(help="Number format.", show_default="the checkpoint's")] = None,
+    dtype: DtypeOption = None,
     num_workers: WorkersOption = 0,
     output_format: FormatOption = OutputFormat.TABLE,
     output: KeptOption = None,
@@ -106,7 +108,7 @@ def classify(
         if not paths:
             raise ValueError("There are no audio files in the folders given.")
         drawn = picture_files(wish, paths) if wish else {}
-        pipe = _load_pipeline(model, device, dtype.value if dtype else None, options)
+        pipe = _load_pipeline(model, device, dtype, options)
         if check_labels:
             say_what_is_alike(pipe, options)
         plan = plan_timeline(pipe.model, pipe.feature_extractor, wish.hop_s) if wish else None
@@ -141,13 +143,13 @@ def classify(
 
 
 def _load_pipeline(
-    model: str, device: str | None, dtype: str | None, options: dict[str, Any]
+    model: str, device: str | None, dtype: Dtype | None, options: dict[str, Any]
 ) -> "ZeroShotAudioClassificationPipeline":
     from ..hub.loading import load_clap, pick_device
     from ..pipelines.pipeline_zero_shot_audio_classification import ZeroShotAudioClassificationPipeline
 
     place = pick_device(device)
-    clap, extractor, tokenizer = load_clap(model, dtype)
+    clap, extractor, tokenizer = load_clap(model, dtype_for(dtype, place), place)
     return ZeroShotAudioClassificationPipeline(
         model=clap, feature_extractor=extractor, tokenizer=tokenizer, device=place, **options
     )

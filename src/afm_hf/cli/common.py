@@ -41,9 +41,11 @@ class Truncation(str, Enum):
 class Dtype(str, Enum):
     """Number format of the model."""
 
+    AUTO = "auto"
     FLOAT32 = "float32"
     BFLOAT16 = "bfloat16"
     FLOAT16 = "float16"
+    INT8 = "int8"
 
 
 class LogLevel(str, Enum):
@@ -61,6 +63,14 @@ TruncationOption = Annotated[
 ]
 BatchOption = Annotated[int, typer.Option(min=1, help="Files per forward pass.")]
 DeviceOption = Annotated[str | None, typer.Option(help="cpu, cuda, ...", show_default="a GPU if there is one")]
+DtypeOption = Annotated[
+    Dtype | None,
+    typer.Option(
+        "--dtype",
+        help="Number format of the model; auto: bfloat16 where the machine has it, else float32; int8: CLAP on a CPU.",
+        show_default="the checkpoint's",
+    ),
+]
 WorkersOption = Annotated[int, typer.Option(min=0, help="Processes that decode; with 0 threads of this one do.")]
 FormatOption = Annotated[OutputFormat, typer.Option("--format", help="How results are written to stdout.")]
 
@@ -122,6 +132,16 @@ def note(text: str) -> None:
     """A line on stderr that is no error; nothing where only errors are wanted."""
     if not is_quiet():
         typer.echo(text, err=True)
+
+
+def dtype_for(dtype: Dtype | None, device: Any) -> str | None:
+    """The number format by its name; what "auto" picks on the device is said on stderr."""
+    from ..hub.precision import pick_dtype
+
+    picked = pick_dtype(dtype and dtype.value, device)
+    if dtype is Dtype.AUTO:
+        note(f"Number format: {picked}.")
+    return picked
 
 
 def progress_bar(items: Iterable[Any], total: int, **options: Any) -> Any:

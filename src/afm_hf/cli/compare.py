@@ -9,11 +9,13 @@ from .common import (
     FAILED,
     BatchOption,
     DeviceOption,
+    DtypeOption,
     FormatOption,
     OutputFormat,
     TruncationOption,
     WorkersOption,
     csv_text,
+    dtype_for,
     errors_for_users,
 )
 from .evaluate import TaskName
@@ -39,6 +41,7 @@ def compare(
     truncation: TruncationOption = None,
     batch_size: BatchOption = 8,
     device: DeviceOption = None,
+    dtype: DtypeOption = None,
     num_workers: WorkersOption = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Start anew, whatever there is.")] = False,
     output_format: FormatOption = OutputFormat.TABLE,
@@ -51,7 +54,7 @@ def compare(
     with errors_for_users("Interrupted. The same command (without --overwrite) goes on from here."):
         from ..evaluation.comparison import compare as compare_tasks
         from ..evaluation.tasks_by_name import RECIPES, build_task, items_for
-        from ..hub.loading import check_model
+        from ..hub.loading import check_model, pick_device
         from ..models.common.writing_afm import check_folder
 
         check_folder(output, "the comparison")
@@ -63,6 +66,8 @@ def compare(
         options: dict[str, Any] = {"batch_size": batch_size, "num_workers": num_workers, "templates": template}
         if truncation:
             options["truncation"] = truncation.value
+        if dtype:
+            options["dtype"] = dtype_for(dtype, pick_device(device))
         one, other = (
             build_task(task.value, items, benchmark, str(data_dir), model, device, **options)
             for model in (first, second)

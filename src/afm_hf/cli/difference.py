@@ -16,7 +16,7 @@ from .answers import (
     given,
     read_pairs,
 )
-from .common import BatchOption, DeviceOption, WorkersOption, errors_for_users
+from .common import BatchOption, DeviceOption, DtypeOption, WorkersOption, errors_for_users
 from .kept import KeptOption, OverwriteOption, interrupted, kept_results
 
 PAIR_COLUMNS = {
@@ -48,6 +48,7 @@ def difference(
     max_new_tokens: LengthOption = None,
     batch_size: BatchOption = 4,
     device: DeviceOption = None,
+    dtype: DtypeOption = None,
     num_workers: WorkersOption = 0,
     output_format: TextFormatOption = TextFormat.TEXT,
     output: KeptOption = None,
@@ -66,5 +67,5 @@ def difference(
             [{"first": str(first), "second": str(second)}] if pairs is None else read_pairs(pairs, PAIR_COLUMNS, PAIR)
         )
         options = given(tier=tier.value, prompt=prompt, max_new_tokens=max_new_tokens)
-        answers = Answers("audio-difference", model, device, options, batch_size, num_workers)
+        answers = Answers("audio-difference", model, device, dtype, options, batch_size, num_workers)
         answers.write(rows, {"difference": "generated_text"}, output_format, "difference", kept)

@@ -10,9 +10,11 @@ from .common import (
     FAILED,
     BatchOption,
     DeviceOption,
+    DtypeOption,
     ModelOption,
     TruncationOption,
     WorkersOption,
+    dtype_for,
     errors_for_users,
     is_quiet,
     note,
@@ -72,6 +74,7 @@ def embed(
         Approximate, typer.Option(help="*.lance: the approximate index; auto builds one from 50,000 rows on.")
     ] = Approximate.AUTO,
     device: DeviceOption = None,
+    dtype: DtypeOption = None,
     num_workers: WorkersOption = 0,
     engine: Annotated[
         Engine, typer.Option(help="ray: all machines of the Ray cluster at RAY_ADDRESS, or all cores of this one.")
@@ -92,10 +95,13 @@ def embed(
         if len(inputs) == 1 and is_index(inputs[0]):
             _convert(inputs[0], output, overwrite)
             return
+        from ..hub.loading import pick_device
+
         options: dict[str, Any] = {
             "batch_size": batch_size,
             "truncation": truncation.value if truncation else None,
             "device": device,
+            "dtype": dtype_for(dtype, pick_device(device)) if engine is Engine.LOCAL else dtype and dtype.value,
             "num_workers": num_workers,
             "progress": not is_quiet(),
             "overwrite": overwrite,

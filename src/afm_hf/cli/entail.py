@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from .answers import Answers, TextFormat, TextFormatOption, given, read_pairs
-from .common import BatchOption, DeviceOption, TruncationOption, WorkersOption, errors_for_users
+from .common import BatchOption, DeviceOption, DtypeOption, TruncationOption, WorkersOption, errors_for_users
 from .kept import KeptOption, KeptResults, OverwriteOption, interrupted, kept_results
 
 PAIR_COLUMNS = {"file": ("audio",), "hypothesis": ("hypothesis",)}
@@ -57,6 +57,7 @@ def entail(
     truncation: TruncationOption = None,
     batch_size: BatchOption = 8,
     device: DeviceOption = None,
+    dtype: DtypeOption = None,
     num_workers: WorkersOption = 0,
     output_format: TextFormatOption = TextFormat.TEXT,
     output: KeptOption = None,
@@ -83,7 +84,7 @@ def entail(
             caption=caption,
             captioner=captioner and _resolved(captioner),
         )
-        judge = _Judgements("audio-entailment", model, device, options, batch_size, num_workers)
+        judge = _Judgements("audio-entailment", model, device, dtype, options, batch_size, num_workers)
         names = {name: name for name in ("label", "similarity", "scores", "answer", "caption")}
         if output_format in (TextFormat.TABLE, TextFormat.CSV):
             names.pop("scores")

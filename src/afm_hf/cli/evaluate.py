@@ -10,10 +10,12 @@ from .common import (
     FAILED,
     BatchOption,
     DeviceOption,
+    DtypeOption,
     OutputFormat,
     TruncationOption,
     WorkersOption,
     csv_text,
+    dtype_for,
     errors_for_users,
     is_quiet,
 )
@@ -116,6 +118,7 @@ def evaluate(
     truncation: TruncationOption = None,
     batch_size: BatchOption = 8,
     device: DeviceOption = None,
+    dtype: DtypeOption = None,
     num_workers: WorkersOption = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Start anew, whatever there is.")] = False,
     output_format: Annotated[
@@ -136,6 +139,7 @@ def evaluate(
         from ..evaluation.controls import controlled_items
         from ..evaluation.runner import run
         from ..evaluation.tasks_by_name import items_for
+        from ..hub.loading import pick_device
         from ..models.common.writing_afm import check_folder
 
         check_folder(output, "the evaluation")
@@ -149,6 +153,8 @@ def evaluate(
         options |= {"prompt": prompt, "scoring": scoring and scoring.value, "similarity_model": similarity_model}
         options |= {"clips": adapt_clips, "draws": adapt_draws}
         options |= {"captioner": captioner, "premise": "both"} if captioner else {}
+        if dtype:
+            options["dtype"] = dtype_for(dtype, pick_device(device))
         made = _task(task, items, benchmark, str(data_dir), model, read_templates(template), device, options)
         if control:
             show = not is_quiet()

@@ -15,10 +15,12 @@ from .common import (
     BatchOption,
     DeviceOption,
     Dtype,
+    DtypeOption,
     FormatOption,
     ModelOption,
     OutputFormat,
     WorkersOption,
+    dtype_for,
     errors_for_users,
     is_quiet,
     progress_bar,
@@ -66,7 +68,7 @@ def quality(
     seed: Annotated[int, typer.Option(help="Of the bootstrap draws.")] = 0,
     batch_size: BatchOption = 8,
     device: DeviceOption = None,
-    dtype: Annotated[Dtype | None, typer.Option(help="Number format.", show_default="the checkpoint's")] = None,
+    dtype: DtypeOption = None,
     num_workers: WorkersOption = 0,
     output_format: FormatOption = OutputFormat.TABLE,
     output: KeptOption = None,
@@ -145,7 +147,7 @@ def _load(model: str, device: str | None, dtype: Dtype | None) -> "AudioQualityA
     from ..pipelines.pipeline_audio_quality_assessment import AudioQualityAssessmentPipeline
 
     place = pick_device(device)
-    clap, extractor, tokenizer = load_clap(model, dtype.value if dtype else None)
+    clap, extractor, tokenizer = load_clap(model, dtype_for(dtype, place), place)
     return AudioQualityAssessmentPipeline(model=clap, feature_extractor=extractor, tokenizer=tokenizer, device=place)
 
 

@@ -8,6 +8,7 @@ import typer
 
 from .common import (
     DeviceOption,
+    Dtype,
     FormatOption,
     OutputFormat,
     errors_for_users,
@@ -49,6 +50,9 @@ def search(
         bool, typer.Option("--exact", help="Compare with every row, also where a Lance table has an approximate index.")
     ] = False,
     device: DeviceOption = None,
+    dtype: Annotated[
+        Dtype | None, typer.Option(help="Number format of the model.", show_default="the one that made the index")
+    ] = None,
     output_format: FormatOption = OutputFormat.TABLE,
     json: Annotated[bool, typer.Option("--json", help="Short for --format json.")] = False,
 ) -> None:
@@ -65,7 +69,8 @@ def search(
         store = found if isinstance(found, ClipStore) else None
         if where is not None and store is None:
             raise ValueError(f"--where asks the columns of a Lance table, which {index} is not. Convert it: {_HOW}.")
-        embedder = ClapEmbedder(model or found.model, device)
+        precision = dtype.value if dtype else found.settings.get("dtype")
+        embedder = ClapEmbedder(model or found.model, device, precision)
         found.check_model(embedder)
         everyday = embedder.embed_everyday() if relevance else None
         times = TIMES if store is not None and "every_s" in store.settings else []

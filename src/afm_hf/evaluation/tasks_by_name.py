@@ -220,6 +220,7 @@ def build_task(
     data_dir: str,
     model: str | None = None,
     device: str | None = None,
+    dtype: str | None = None,
     **options: Any,
 ) -> Task:
     """
@@ -231,6 +232,7 @@ def build_task(
         data_dir (`str`): The dataset's folder.
         model (`str`, *optional*): A bundled model's name, a folder or a Hub id; the recipe's if not given.
         device (`str`, *optional*): As `"cuda"`; the best there is if not given.
+        dtype (`str`, *optional*): Number format of the model, see [`pick_dtype`]; the checkpoint's own if not given.
         options: `batch_size`, `num_workers`, `truncation`, `templates`, `prompt`, `scoring`, `similarity_model`,
             `clips`, `draws`, `premise`, `captioner`, `epochs`, `learning_rate`, `folder`; what is None, or not for this
             task, is left out.
@@ -241,6 +243,7 @@ def build_task(
     from transformers import pipeline
 
     from ..hub.loading import pick_device, resolve_model
+    from ..hub.precision import pick_dtype
     from ..models.clap_afm.embedding_clap_afm import logit_scale
 
     if name not in RECIPES:
@@ -248,7 +251,9 @@ def build_task(
     recipe = RECIPES[name]
     check_model(recipe.pipeline, model or recipe.model)
     given = {key: value for key, value in options.items() if value is not None and key in (*recipe.takes, "batch_size")}
-    pipe = pipeline(recipe.pipeline, model=resolve_model(model or recipe.model), device=pick_device(device))
+    place = pick_device(device)
+    parts = {"device": place, "dtype": pick_dtype(dtype, place) or "auto"}
+    pipe = pipeline(recipe.pipeline, model=resolve_model(model or recipe.model), **parts)
     if recipe.pipeline == ZERO_SHOT and logit_scale(pipe.model) is None:
         raise ValueError(f"{model} is a {type(pipe.model).__name__}; {name!r} needs embeddings of audio and of text.")
     return recipe.make(pipe, items, benchmark, data_dir, given)

@@ -7,9 +7,12 @@ from typing import Any
 import torch
 
 from ..models.clap_afm.embedding_clap_afm import logit_scale
+from ..models.common.fused_linear_afm import pack_linear_layers
+from ..models.common.int8_afm import quantize_audio_encoder
 from .bundled import ASSETS, REPLACED, bundled_model, introduce
 from .catalogue import find_checkpoint
 from .parts import complete
+from .precision import pick_dtype
 
 
 def resolve_model(model: str | os.PathLike[str] = "clap-small") -> str:
@@ -73,22 +76,27 @@ def check_model(pipeline: str, model: str | os.PathLike[str]) -> None:
         )
 
 
-def load_clap(model: str | os.PathLike[str] = "clap-small", dtype: str | None = None) -> tuple[Any, Any, Any]:
-    """Model (in evaluation mode), feature extractor and tokenizer.
+def load_clap(
+    model: str | os.PathLike[str] = "clap-small",
+    dtype: str | None = None,
+    device: str | torch.device = "cpu",
+) -> tuple[Any, Any, Any]:
+    """Model (in evaluation mode, on the CPU), feature extractor and tokenizer.
 
     Args:
         model: the name of a bundled checkpoint, a folder, or a Hub id.
-        dtype: "float32", "bfloat16", ...; None keeps the checkpoint's.
+        dtype: "auto", "float32", "bfloat16", "int8", ..., see [`pick_dtype`]; None keeps the checkpoint's.
+        device: where the model will run, which decides what "auto" is.
 
     Raises:
-        ValueError: the model does not embed audio and text apart.
+        ValueError: the model does not embed audio and text apart, or cannot be in that number format.
         OSError: there is no such checkpoint.
     """
     from transformers import AutoFeatureExtractor, AutoModel, AutoTokenizer
 
-    source, name = resolve_model(model), os.fspath(model)
+    source, name, picked = resolve_model(model), os.fspath(model), pick_dtype(dtype, device)
     try:
-        loaded = AutoModel.from_pretrained(source, dtype=dtype or "auto").eval()
+        loaded = AutoModel.from_pretrained(source, dtype="float32" if picked == "int8" else picked or "auto").eval()
         if logit_scale(loaded) is None:
             raise ValueError(
                 f"{name} holds a {type(loaded).__name__}, which does not embed audio and text apart; expected a CLAP, "
@@ -97,6 +105,10 @@ def load_clap(model: str | os.PathLike[str] = "clap-small", dtype: str | None = 
         extractor, tokenizer = AutoFeatureExtractor.from_pretrained(source), AutoTokenizer.from_pretrained(source)
     except OSError as error:
         raise OSError(f"The model {name!r} cannot be loaded: {error}") from error
+    if picked == "int8":
+        quantize_audio_encoder(loaded)
+    elif torch.device(device).type == "cpu":
+        pack_linear_layers(getattr(loaded, "audio_model", loaded))
     return loaded, extractor, tokenizer
 
 

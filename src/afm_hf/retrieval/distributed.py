@@ -72,6 +72,7 @@ def embed_with_ray(
     every_s: float | None = None,
     metadata: Metadata | None = None,
     device: str | None = None,
+    dtype: str | None = None,
     embedders: int | None = None,
     decoders: int | None = None,
     progress: bool = False,
@@ -93,6 +94,7 @@ def embed_with_ray(
         model: a CLAP, by a name that every machine knows: of a bundled checkpoint, a folder, a Hub id.
         batch_size: clips per forward pass.
         device: of the embedders; None takes "cuda" where the cluster has GPUs, one for each embedder.
+        dtype: number format of the model, see `embed_files`; what "auto" is, this machine's processor decides for all.
         embedders: processes that hold the model. None: one for each GPU, or three quarters of the cores.
         decoders: processes that read and decode. None: the other cores but one, which Ray needs for itself.
         file_options: keys and addresses of the file system that is read, as fsspec calls them.
@@ -116,7 +118,8 @@ def embed_with_ray(
     columns = UserColumns.read(metadata, [*folders, *(unit.path for unit in units if unit.is_shard)])
     if not any(unit.is_shard for unit in units):
         columns.check_files([unit.path for unit in units])
-    embedder = ClapEmbedder(model, "cpu")
+    # Here only texts are embedded, but what "auto" is must be known, and the same on every machine.
+    embedder = ClapEmbedder(model, "cpu", dtype)
     plan = window_plan(embedder, every_s, truncation)
     job = job_of_embedder(embedder, truncation, every_s)
     if table is not output and not ClipStore.exists(table) and Path(output).is_file() and not overwrite:
@@ -128,7 +131,17 @@ def embed_with_ray(
     if todo:
         if not ray.is_initialized():
             ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.WARNING)
-        flow = Flow(str(model), batch_size, truncation, plan, device, embedders, decoders, dict(file_options or {}))
+        flow = Flow(
+            str(model),
+            embedder.dtype,
+            batch_size,
+            truncation,
+            plan,
+            device,
+            embedders,
+            decoders,
+            dict(file_options or {}),
+        )
         _embed(ray, flow, writer, todo, progress)
     finish(store, columns, embedder, approximate)
     if not len(store):
@@ -192,6 +205,7 @@ class Flow:
     """How units become rows; see `embed_with_ray`."""
 
     model: str
+    dtype: str | None = None
     batch_size: int = 16
     truncation: str | None = None
     plan: TimelinePlan | None = None
@@ -321,7 +335,7 @@ class Embedder:
         if device == "cpu":
             torch.set_num_threads(1)  # an embedder for each core
         self.flow = flow
-        self.embedder = ClapEmbedder(flow.model, device)
+        self.embedder = ClapEmbedder(flow.model, device, flow.dtype)
 
     def __call__(self, rows: Columns) -> Columns:
         """Rows of the table, in any order; those of files that could not be used have a reason, and zeros."""

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 
 from ..hub.loading import load_clap, pick_device, resolve_model
+from ..hub.precision import pick_dtype, precision_of
 from ..models.clap_afm.background_clap_afm import EVERYDAY_SOUNDS
 from ..models.clap_afm.embedding_clap_afm import embed_audio, embed_texts, extract_features
 from ..models.common.batch_afm import AfmBatchFeature
@@ -27,6 +28,7 @@ class ClapEmbedder:
     Attributes:
         name: what was asked for: the name of a bundled checkpoint, a folder (absolute) or a Hub id.
         model, feature_extractor, tokenizer: its parts.
+        dtype: the number format in which it was asked for, as picked; None is the checkpoint's own.
         fingerprint: SHA-256 of weights and settings, 64 hexadecimal digits. Same fingerprint, same embeddings.
     """
 
@@ -38,18 +40,20 @@ class ClapEmbedder:
         Args:
             model: the name of a bundled checkpoint, a folder, or a Hub id.
             device: "cpu", "cuda", ...; None takes a GPU if there is one.
-            dtype: "float32", "bfloat16", ...; None keeps the checkpoint's.
+            dtype: "auto", "float32", "bfloat16", "int8", ..., see `pick_dtype`; None keeps the checkpoint's.
 
         Raises:
-            ValueError: the model does not embed audio and text apart, or there is no such device.
+            ValueError: the model does not embed audio and text apart, cannot be in that number format, or there is no
+                such device.
             OSError: there is no such checkpoint.
         """
         place = pick_device(device)
         self.name = resolve_model(model) if Path(os.fspath(model)).is_dir() else os.fspath(model)
-        self.model, self.feature_extractor, self.tokenizer = load_clap(model, dtype)
+        self.dtype = pick_dtype(dtype, place)
+        self.model, self.feature_extractor, self.tokenizer = load_clap(model, self.dtype, place)
         parts = (self.model, self.feature_extractor, self.tokenizer)
         # The number format is in the weights' hash; a checkpoint may be loaded in any.
-        settings = f"{self.model.dtype} {torch.get_default_dtype()} {settings_text(*parts)}"
+        settings = f"{precision_of(self.model)} {torch.get_default_dtype()} {settings_text(*parts)}"
         self.fingerprint = remembered(resolve_model(model), settings, lambda: fingerprint(*parts))
         self.model.to(place)
 
@@ -93,8 +97,31 @@ class ClapEmbedder:
         return _to_numpy(embed_audio(self.model, dict(moved)))
 
 
+def as_embedder(
+    model: str | os.PathLike[str] | ClapEmbedder, device: str | None = None, dtype: str | None = None
+) -> ClapEmbedder:
+    """The embedder given, or that of a model.
+
+    Raises:
+        ValueError: the embedder given is in another number format than the one asked for; or as of [`ClapEmbedder`].
+    """
+    if not isinstance(model, ClapEmbedder):
+        return ClapEmbedder(model, device, dtype)
+    if dtype is not None and pick_dtype(dtype, model.model.device) != precision_of(model.model):
+        raise ValueError(
+            f"`dtype` is {dtype!r}, but the embedder given computes in {precision_of(model.model)}. Leave `dtype` out."
+        )
+    return model
+
+
+def settings_of(embedder: ClapEmbedder, truncation: str | None) -> dict[str, Any]:
+    """What an index remembers besides the model: the truncation, and the number format where it is not float32."""
+    kept = {} if embedder.dtype in (None, "float32") else {"dtype": embedder.dtype}
+    return {"truncation": truncation, **kept}
+
+
 def _to_numpy(embeddings: torch.Tensor) -> Embeddings:
     return embeddings.float().cpu().numpy()
 
 
-__all__ = ["ClapEmbedder", "Embeddings", "fingerprint"]
+__all__ = ["ClapEmbedder", "Embeddings", "as_embedder", "settings_of"]

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..models.common.writing_afm import WriteError, check_file
 from ..pipelines.audio_files import FileState, find_audio, in_batches, read_batches
-from .embedder import ClapEmbedder, Embeddings
+from .embedder import ClapEmbedder, Embeddings, as_embedder, settings_of
 from .embedding_steps import check_names, none_usable, progress_bar, report
 from .index import AudioIndex, Hit, IndexMismatchError, Job, check_output
 
@@ -29,6 +29,7 @@ def embed_files(
     batch_size: int = 16,
     truncation: str | None = None,
     device: str | None = None,
+    dtype: str | None = None,
     num_workers: int = 0,
     progress: bool = False,
     checkpoint_s: float = 10.0,
@@ -47,6 +48,8 @@ def embed_files(
         truncation: what of a long clip is taken: "first", "center", "random" or all "windows"; None is the feature
             extractor's own setting.
         device: "cpu", "cuda", ...; None takes a GPU if there is one.
+        dtype: number format of the model, see `pick_dtype`; None is the checkpoint's own, exact. The index keeps it in
+            mind.
         num_workers: processes that decode; with 0 threads of this one do, while the model works.
         progress: show a progress bar on stderr, and name files there that cannot be used.
         checkpoint_s: seconds between two savings of unfinished work.
@@ -69,8 +72,8 @@ def embed_files(
     if suffix == ".parquet":
         check_names(files, "Parquet")
     batches = in_batches(files, batch_size)
-    embedder = model if isinstance(model, ClapEmbedder) else ClapEmbedder(model, device)
-    job = Job(embedder.name, embedder.fingerprint, {"truncation": truncation})
+    embedder = as_embedder(model, device, dtype)
+    job = Job(embedder.name, embedder.fingerprint, settings_of(embedder, truncation))
     work = _UnfinishedWork(Path(output), job, embedder.width, checkpoint_s)
     if overwrite:
         work.discard()

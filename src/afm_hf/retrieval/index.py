@@ -11,6 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from ..hub.precision import precision_of
 from ..models.clap_afm.background_clap_afm import relative_scores
 from ..models.common.writing_afm import AGAIN, replaced
 from ..pipelines.audio_files import FileState
@@ -223,8 +224,9 @@ def check_model(made_by: str, fingerprint: str, embedder: ClapEmbedder) -> None:
     if embedder.fingerprint != fingerprint:
         raise IndexMismatchError(
             f"The index was made by {made_by} (fingerprint {fingerprint[:12]}), but the model given is "
-            f"{embedder.name} (fingerprint {embedder.fingerprint[:12]}): their embeddings cannot be compared. Use "
-            "the model that made the index, or make the index anew."
+            f"{embedder.name} (fingerprint {embedder.fingerprint[:12]}, in {precision_of(embedder.model)}): their "
+            "embeddings cannot be compared. Use the model that made the index, in the number format (`dtype`) that "
+            "made it, or make the index anew."
         )
 
 

@@ -20,7 +20,7 @@ from ..models.clap_afm.timeline_clap_afm import TIMELINE, TimelinePlan, plan_tim
 from ..models.common.writing_afm import check_folder
 from ..pipelines.audio_files import FeatureBatch, FileState, find_audio, in_batches, read_batches
 from .approximate import KINDS
-from .embedder import ClapEmbedder, Embeddings
+from .embedder import ClapEmbedder, Embeddings, as_embedder, settings_of
 from .embedding_steps import check_names, none_usable, progress_bar, report
 from .index import Job
 from .lance_tables import Place, Span, import_lancedb, rows_of_clips, rows_of_failures
@@ -44,6 +44,7 @@ def embed_into_store(
     every_s: float | None = None,
     metadata: Metadata | None = None,
     device: str | None = None,
+    dtype: str | None = None,
     num_workers: int = 0,
     progress: bool = False,
     checkpoint_s: float = 10.0,
@@ -63,6 +64,7 @@ def embed_into_store(
             length and begin every so many seconds; silent ones are left out.
         metadata: a table that says more about the files, see `UserColumns.read`. Its columns become the index's own.
         device: "cpu", "cuda", ...; None takes a GPU if there is one.
+        dtype: number format of the model, see `embed_files`.
         num_workers: processes that decode; with 0 threads of this one do, while the model works.
         progress: show a progress bar on stderr, and name files there that cannot be used.
         checkpoint_s: seconds between two appends; what is not appended yet is lost by a kill.
@@ -93,7 +95,7 @@ def embed_into_store(
     folders = [os.path.abspath(path) for path in given if os.path.isdir(path)]
     columns = UserColumns.read(metadata, folders)
     columns.check_files(files)
-    embedder = model if isinstance(model, ClapEmbedder) else ClapEmbedder(model, device)
+    embedder = as_embedder(model, device, dtype)
     plan = window_plan(embedder, every_s, truncation)
     job = job_of_embedder(embedder, truncation, every_s)
     if place.folder is not None:
@@ -137,7 +139,7 @@ def window_plan(embedder: ClapEmbedder, every_s: float | None, truncation: str |
 
 def job_of_embedder(embedder: ClapEmbedder, truncation: str | None, every_s: float | None) -> Job:
     """What makes the rows of a table."""
-    settings: dict[str, Any] = {"truncation": truncation}
+    settings = settings_of(embedder, truncation)
     if every_s is not None:
         settings["every_s"] = float(every_s)
     return Job(embedder.name, embedder.fingerprint, settings)

@@ -8,6 +8,7 @@ long clip are averaged, padding is as long as the longest caption, and a loss ex
 
 import functools
 import inspect
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ from transformers.processing_utils import Unpack
 from transformers.utils import ModelOutput, TransformersKwargs, can_return_tuple
 
 from ..common.batch_norms_afm import StillBatchNorms
+from ..common.int8_afm import is_int8
 from ..common.modeling_afm_common import (
     AfmProjection,
     AfmProjectionLinear,
@@ -130,6 +132,19 @@ class ClapAfmPreTrainedModel(OwnCode, StillBatchNorms, PreTrainedModel):
     _no_split_modules = ["AfmHtsatBlock", "AfmCnn14Block"]
     accepts_loss_kwargs = False
     model_tags = ["audio", "clap", "zero-shot-audio-classification", "afm-hf"]
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> None:
+        """As everywhere in transformers.
+
+        Raises:
+            ValueError: (besides what transformers raises) the audio encoder is in eight bits, which files do not hold.
+        """
+        if is_int8(self):
+            raise ValueError(
+                "A model in eight bits cannot be saved: its weights were rounded while it was loaded. Keep the "
+                "checkpoint, and load it with dtype='int8' where it runs."
+            )
+        super().save_pretrained(save_directory, **kwargs)
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:

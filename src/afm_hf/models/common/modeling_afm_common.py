@@ -10,6 +10,7 @@ from transformers import PreTrainedConfig
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
+from .int8_afm import is_int8
 from .window_streams_afm import StreamedWindows, WindowRun
 
 WINDOWS_PER_FORWARD = 32
@@ -217,12 +218,15 @@ def encode_windows(
     The encoder's output for what [`flatten_windows`] gives; of many windows, some at a time.
 
     An hour then needs no more memory than a minute, but for `last_hidden_state`, which those that are made on the way
-    have none of. In training, and where all hidden states or attentions are asked for, the windows stay together.
+    have none of. In training, and where all hidden states or attentions are asked for, the windows stay together. An
+    encoder in eight bits hears one at a time: its steps follow from what is heard.
 
     Raises:
-        ValueError: hidden states or attentions are asked for of windows that are made on the way.
+        ValueError: hidden states or attentions are asked for of windows that are made on the way, or of several by an
+            encoder in eight bits.
     """
     asked = kwargs.get("output_hidden_states") or kwargs.get("output_attentions")
+    alone = isinstance(encoder, nn.Module) and is_int8(encoder)
     if isinstance(features, WindowRun):
         if asked:
             raise ValueError(
@@ -230,12 +234,16 @@ def encode_windows(
                 "`stream_windows`."
             )
         device = next(encoder.parameters()).device  # type: ignore[attr-defined]
+        pieces = (piece for part in features for piece in (part.split(1) if alone else (part,)))
         return BaseModelOutputWithPooling(
-            pooler_output=torch.cat([encoder(part.to(device), **kwargs).pooler_output for part in features])
+            pooler_output=torch.cat([encoder(piece.to(device), **kwargs).pooler_output for piece in pieces])
         )
-    if owners is None or len(features) <= WINDOWS_PER_FORWARD or torch.is_grad_enabled() or asked:
+    together = 1 if alone else len(features) if owners is None or torch.is_grad_enabled() else WINDOWS_PER_FORWARD
+    if len(features) <= together or (asked and not alone):
         return encoder(features, **kwargs)
-    parts = [encoder(part, **kwargs) for part in features.split(WINDOWS_PER_FORWARD)]
+    if asked:
+        raise ValueError("An encoder in eight bits gives hidden states and attentions of one clip at a time only.")
+    parts = [encoder(part, **kwargs) for part in features.split(together)]
     return BaseModelOutputWithPooling(
         last_hidden_state=torch.cat([part.last_hidden_state for part in parts]),
         pooler_output=torch.cat([part.pooler_output for part in parts]),

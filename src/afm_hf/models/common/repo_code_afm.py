@@ -3,6 +3,10 @@
 import os
 from typing import Any
 
+import torch
+
+from .int8_afm import quantize_audio_encoder
+
 
 def is_code_of_a_repo(cls: type) -> bool:
     """Whether a class itself came with a Hub repo, and not with the installed package."""
@@ -19,10 +23,20 @@ class OwnCode:
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike[str], *args: Any, **kwargs: Any) -> Any:
-        """As everywhere in transformers, but without running code of the repo."""
+        """As everywhere in transformers, but without running code of the repo; `dtype="int8"` is for audio encoders.
+
+        Raises:
+            ValueError: (besides what transformers raises) the model cannot be in eight bits, see
+                [`quantize_audio_encoder`].
+        """
         if not is_code_of_a_repo(cls):
             kwargs.pop("trust_remote_code", None)
-        return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)  # type: ignore[misc]
+        load = super().from_pretrained  # type: ignore[misc]
+        if kwargs.get("dtype") not in ("int8", torch.int8):
+            return load(pretrained_model_name_or_path, *args, **kwargs)
+        loaded = load(pretrained_model_name_or_path, *args, **{**kwargs, "dtype": torch.float32})
+        quantize_audio_encoder(loaded[0] if isinstance(loaded, tuple) else loaded)
+        return loaded
 
 
 __all__ = ["OwnCode", "is_code_of_a_repo"]

@@ -22,6 +22,7 @@ from transformers.utils.generic import merge_with_config_defaults
 from transformers.utils.output_capturing import capture_outputs
 
 from ..common.batch_norms_afm import StillBatchNorms
+from ..common.fused_linear_afm import is_undisturbed, linear
 from ..common.modeling_afm_common import MelBatchNorm, SpecAugment, check_log_mel
 from .configuration_afm_htsat import AfmHtsatConfig
 
@@ -125,14 +126,12 @@ class AfmHtsatAttention(nn.Module):
         return bias.view(patches, patches, self.num_heads).permute(2, 0, 1)[None]
 
     def forward(
-        self, windows: torch.Tensor, shift_mask: torch.Tensor | None = None, **kwargs: Unpack[TransformersKwargs]
+        self, windows: torch.Tensor, mask: torch.Tensor, **kwargs: Unpack[TransformersKwargs]
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Attends within windows `(count, patches, dim)`; `mask` is `(count or 1, heads, patches, patches)`."""
         count, patches, dim = windows.shape
-        qkv = self.qkv(windows).view(count, patches, 3, self.num_heads, self.head_dim)
-        query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # 3 x (batch * windows, heads, patches, head_dim)
-        mask = self.position_bias()
-        if shift_mask is not None:  # (windows, 1, patches, patches) -> (batch * windows, heads, patches, patches)
-            mask = (mask + shift_mask).expand(count // len(shift_mask), -1, -1, -1, -1).flatten(0, 1)
+        qkv = linear(self.qkv, windows).view(count, patches, 3, self.num_heads, self.head_dim)
+        query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # 3 x (count, heads, patches, head_dim)
         attention = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager_attention_forward)
         output, weights = attention(
             self,
@@ -144,7 +143,7 @@ class AfmHtsatAttention(nn.Module):
             dropout=self.attention_dropout if self.training else 0.0,
             **kwargs,
         )
-        return self.proj(output.reshape(count, patches, dim)), weights
+        return linear(self.proj, output.reshape(count, patches, dim)), weights
 
 
 class AfmHtsatMLP(nn.Module):
@@ -156,13 +155,9 @@ class AfmHtsatMLP(nn.Module):
         self.fc2 = nn.Linear(int(dim * config.mlp_ratio), dim)
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        hidden_states = self.fc1(hidden_states)
-        if self.is_gelu and not torch.is_grad_enabled():
-            # In place: this is the largest activation of the model, and a second one would leave the cache.
-            hidden_states = torch.ops.aten.gelu_(hidden_states)
-        else:
-            hidden_states = self.act(hidden_states)
-        return self.fc2(hidden_states)
+        if self.is_gelu:
+            return linear(self.fc2, linear(self.fc1, hidden_states, gelu=True))
+        return self.fc2(self.act(self.fc1(hidden_states)))
 
 
 class AfmHtsatDropPath(nn.Module):
@@ -210,17 +205,47 @@ class AfmHtsatBlock(GradientCheckpointingLayer):
         return torch.zeros(differs.shape).masked_fill(differs, -100.0)[:, None]
 
     def forward(self, hidden_states: torch.Tensor, **kwargs: Unpack[TransformersKwargs]) -> torch.Tensor:
-        batch, length, dim = hidden_states.shape
-        image = self.norm1(hidden_states).view(batch, self.resolution, self.resolution, dim)
+        batch = hidden_states.shape[0]
+        windows = self._split(self.norm1(hidden_states))  # (batch * windows, patches, dim)
+        attended, _ = self.attn(windows, self._mask(batch), **kwargs)
+        hidden_states = hidden_states + self.drop_path(self._join(attended, batch))
+        return hidden_states + self.drop_path(self.mlp(self.norm2(hidden_states)))
+
+    def _split(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        """`(batch, length, dim)` -> `(batch * windows, patches, dim)`, shifted."""
+        batch, _, dim = hidden_states.shape
+        if self.shift and is_undisturbed(hidden_states):  # one copy instead of two
+            order = self._window_order()
+            return hidden_states.index_select(1, order).view(-1, self.window_size**2, dim)
+        image = hidden_states.view(batch, self.resolution, self.resolution, dim)
         if self.shift:
             image = torch.roll(image, shifts=(-self.shift, -self.shift), dims=(1, 2))
-        windows = split_windows(image, self.window_size)
-        attended, _ = self.attn(windows, self.shift_mask, **kwargs)
-        image = join_windows(attended, self.window_size, self.resolution, self.resolution)
+        return split_windows(image, self.window_size)
+
+    def _join(self, windows: torch.Tensor, batch: int) -> torch.Tensor:
+        """`(batch * windows, patches, dim)` -> `(batch, length, dim)`: undoes `_split`."""
+        length, dim = self.resolution**2, windows.shape[-1]
+        if self.shift and is_undisturbed(windows):
+            return windows.new_empty(batch, length, dim).index_copy_(
+                1, self._window_order(), windows.view(batch, length, dim)
+            )
+        image = join_windows(windows, self.window_size, self.resolution, self.resolution)
         if self.shift:
             image = torch.roll(image, shifts=(self.shift, self.shift), dims=(1, 2))
-        hidden_states = hidden_states + self.drop_path(image.view(batch, length, dim))
-        return hidden_states + self.drop_path(self.mlp(self.norm2(hidden_states)))
+        return image.view(batch, length, dim)
+
+    def _window_order(self) -> torch.Tensor:
+        """Which patches the shifted windows hold, one window after the other: `(length,)`, on the CPU."""
+        image = torch.arange(self.resolution**2).view(1, self.resolution, self.resolution, 1)
+        image = torch.roll(image, shifts=(-self.shift, -self.shift), dims=(1, 2))
+        return split_windows(image, self.window_size).flatten()
+
+    def _mask(self, batch: int) -> torch.Tensor:
+        """What is added to the scores, `(1 or batch * windows, heads, patches, patches)`."""
+        mask = self.attn.position_bias()
+        if self.shift_mask is None:
+            return mask
+        return (mask + self.shift_mask).expand(batch, -1, -1, -1, -1).flatten(0, 1)
 
 
 class AfmHtsatPatchMerging(nn.Module):
@@ -238,7 +263,7 @@ class AfmHtsatPatchMerging(nn.Module):
         image = hidden_states.view(batch, half, 2, half, 2, dim)  # rows and columns, each split into (half, even/odd)
         # The official order of the four neighbours: the row's parity changes fastest.
         merged = image.permute(0, 1, 3, 4, 2, 5).reshape(batch, half * half, 4 * dim)
-        return self.reduction(self.norm(merged))  # (batch, length / 4, 4 * dim) -> (batch, length / 4, 2 * dim)
+        return linear(self.reduction, self.norm(merged))  # (batch, length / 4, 4 * dim) -> (batch, length / 4, 2 * dim)
 
 
 class AfmHtsatStage(nn.Module):
@@ -273,8 +298,7 @@ class AfmHtsatStage(nn.Module):
         With eager attention, which can be asked for its weights, the batch stays whole.
         """
         _, tokens, dim = hidden_states.shape
-        whole = hidden_states.device.type != "cpu" or torch.is_grad_enabled() or torch.compiler.is_compiling()
-        if whole or self.config._attn_implementation == "eager":
+        if not is_undisturbed(hidden_states) or self.config._attn_implementation == "eager":
             return None
         largest = int(tokens * dim * self.config.mlp_ratio) * hidden_states.element_size()  # of the MLP, per clip
         return max(1, CPU_CACHE_BYTES // largest)
@@ -287,8 +311,18 @@ class AfmHtsatPatchEmbedding(nn.Module):
         self.norm = nn.LayerNorm(config.embed_dim, eps=config.layer_norm_eps)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        patches = self.proj(image.to(self.proj.weight.dtype))  # (batch, 1, 256, 256) -> (batch, 96, 64, 64)
+        image = image.to(self.proj.weight.dtype)
+        if is_undisturbed(image) and type(self.proj) is nn.Conv2d and not self.proj._forward_hooks:
+            return self.norm(self._product(image))
+        patches = self.proj(image)  # (batch, 1, 256, 256) -> (batch, 96, 64, 64)
         return self.norm(patches.flatten(2).transpose(1, 2))  # -> (batch, 4096, 96)
+
+    def _product(self, image: torch.Tensor) -> torch.Tensor:
+        """The convolution as a matrix product, for patches do not overlap: `(batch, 4096, 96)`, tokens last."""
+        size = self.proj.weight.shape[-1]
+        rows, columns = image.shape[2] // size, image.shape[3] // size
+        patches = image.view(-1, rows, size, columns, size).transpose(2, 3).reshape(-1, rows * columns, size * size)
+        return F.linear(patches, self.proj.weight.flatten(1), self.proj.bias)
 
 
 class AfmHtsatPreTrainedModel(StillBatchNorms, PreTrainedModel):
