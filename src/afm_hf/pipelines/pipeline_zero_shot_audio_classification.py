@@ -5,6 +5,7 @@ added: audio is decoded without ffmpeg, in any form; the labels are encoded once
 templates (their mean embedding, as in CLIP); independent labels; long clips by windows; errors that name the clip.
 """
 
+import hashlib
 import os
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -37,7 +38,7 @@ from ..models.clap_afm.texts_clap_afm import Tokens, longest_text
 from ..models.clap_afm.timeline_clap_afm import TIMELINE, extract_with_timeline, plan_timeline
 from ..models.common.batch_afm import AfmBatchFeature
 from ..models.common.fingerprint_afm import weights_fingerprint
-from ..models.common.text_side_afm import model_version, text_side_version
+from ..models.common.text_side_afm import model_version, text_settings, text_side_version
 from .pipeline_audio_inputs import as_inputs, collate_features, load_batches
 
 logger = logging.get_logger(__name__)
@@ -384,10 +385,17 @@ class ZeroShotAudioClassificationPipeline(Pipeline):
         Subclasses may do it otherwise; what else their result depends on belongs into `_text_side_version`.
         """
         if domain_vector is None:
-            return embed_labels(self.model, self.tokenizer, labels, templates)
+            return embed_labels(self.model, self.tokenizer, labels, templates, self._kept_as)
         domain_vector.check(self.model, self._fingerprint())
         embed = partial(embed_with_vector, self.model, self.tokenizer, labels, domain_vector)
         return mean_of_templates(torch.cat([embed(template) for template in templates]), len(templates))
+
+    def _kept_as(self) -> str | None:
+        """What embeddings of texts follow from besides their tokens; None where that cannot be told."""
+        if not is_another_of_ours(self.model) or torch.is_grad_enabled():
+            return None
+        settings = (text_fingerprint(self.model), text_settings(self.model), self.device.type, torch.__version__)
+        return hashlib.sha256(repr(settings).encode()).hexdigest()
 
     def _fingerprint(self) -> str:
         """The model's fingerprint, remembered for as long as its text side stays the same."""

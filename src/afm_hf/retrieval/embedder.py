@@ -124,4 +124,4 @@ def _to_numpy(embeddings: torch.Tensor) -> Embeddings:
     return embeddings.float().cpu().numpy()
 
 
-__all__ = ["ClapEmbedder", "Embeddings", "as_embedder", "settings_of"]
+__all__ = ["ClapEmbedder", "Embeddings", "as_embedder", "fingerprint", "settings_of"]

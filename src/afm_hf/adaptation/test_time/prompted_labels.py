@@ -13,12 +13,9 @@ from typing import Any
 
 import torch
 from torch.nn import functional as F
-from transformers import DynamicCache
 
+from ...models.clap_afm.prefixes_clap_afm import States, is_causal, run_causal
 from .domain_vector import DomainVector
-
-CAUSAL_TOWERS = ("gpt2",)
-States = list[tuple[torch.Tensor, torch.Tensor]]  # keys and values of every layer
 
 
 class PromptedLabels:
@@ -57,9 +54,7 @@ class PromptedLabels:
         longest = max(len(head) + len(tail) for head, tail in zip(heads, tails, strict=True))
         room = getattr(model.config.text_config.encoder_config, "max_position_embeddings", None)
         self.max_tokens = None if room is None else room - longest
-        tower = model.config.text_config.encoder_config.model_type
-        causal = tower in CAUSAL_TOWERS and model.config.text_config.pooling.startswith("last")
-        self._rows = _CausalRows(model, heads, tails) if share and causal else _PlainRows(model, heads, tails)
+        self._rows = _CausalRows(model, heads, tails) if share and is_causal(model) else _PlainRows(model, heads, tails)
 
     @torch.no_grad()
     def prompt_embeddings(self) -> torch.Tensor:
@@ -205,7 +200,8 @@ class _CausalRows:
             self.head_lengths = self.head_mask.sum(dim=1)
             self.past: States = []
             if ids.shape[1]:
-                _, self.past = self._run(words(ids), self.head_mask, torch.arange(ids.shape[1], device=ids.device), [])
+                places = torch.arange(ids.shape[1], device=ids.device)
+                _, self.past = run_causal(model, words(ids), self.head_mask, places, [])
             tail_ids, self.tail_mask = _pad(tails, model.device)
             self.tail_words = words(tail_ids)
 
@@ -216,34 +212,16 @@ class _CausalRows:
         begin = self.head_lengths
         if self.shared:
             place = begin[:, None] + torch.arange(count, device=tensor.device)
-            _, past = self._run(tensor[None], seen, place, past)
+            _, past = run_causal(self.model, tensor[None], seen, place, past)
             past = [(k.expand(self.count, -1, -1, -1), v.expand(self.count, -1, -1, -1)) for k, v in past]
             begin, seen, skipped = begin + count, seen.expand(self.count, -1), 0
         else:
             words, skipped = torch.cat([tensor.expand(self.count, -1, -1), words], dim=1), count
         mask = torch.cat([seen, self.tail_mask], dim=1)
         place = begin[:, None] + torch.arange(words.shape[1], device=tensor.device)
-        states, _ = self._run(words, mask, place.expand(self.count, -1), past)
+        states, _ = run_causal(self.model, words, mask, place.expand(self.count, -1), past)
         last = skipped + self.tail_mask.sum(dim=1) - 1
         return states[torch.arange(self.count, device=tensor.device), last]
-
-    def _run(
-        self, embeds: torch.Tensor, mask: torch.Tensor, place: torch.Tensor, past: States
-    ) -> tuple[torch.Tensor, States]:
-        """States `(rows, tokens, hidden)` of the tokens `embeds`, and keys and values of these and all before them."""
-        cache = DynamicCache()
-        for layer, (keys, values) in enumerate(past):
-            cache.update(keys, values, layer)
-        place = place.expand(len(embeds), -1) if place.ndim == 2 else place[None].expand(len(embeds), -1)
-        # Places of padding lie behind the real ones; they must only exist.
-        outputs = self.model.text_model.encoder(
-            inputs_embeds=embeds,
-            attention_mask=mask,
-            position_ids=place.clamp(max=self.model.config.text_config.encoder_config.max_position_embeddings - 1),
-            past_key_values=cache,
-            use_cache=True,
-        )
-        return outputs.last_hidden_state, [(layer.keys, layer.values) for layer in cache.layers]
 
 
 __all__ = ["PromptedLabels", "add_to_embeddings", "embed_with_vector"]

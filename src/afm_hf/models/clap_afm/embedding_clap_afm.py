@@ -4,9 +4,10 @@ What every way of using a CLAP shares: a clip's features, the embeddings of clip
 templates.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch.nn import functional as F
 from transformers.feature_extraction_utils import BatchFeature
@@ -16,6 +17,8 @@ from ...audio.audio_loading import load_audio
 from ...audio.audio_samples import clip_of_row
 from ..common.feature_extraction_afm import IN_WINDOWS, TRUNCATIONS
 from ..common.label_texts_afm import split_labels
+from .kept_texts_clap_afm import FEWEST_TEXTS, KeptTexts, text_key
+from .prefixes_clap_afm import SharedPrefix, common_beginning
 from .texts_clap_afm import Tokens, longest_text
 
 DEFAULT_TEMPLATE = "This is a sound of {}."
@@ -88,24 +91,116 @@ def embed_audio(model: Any, features: Mapping[str, Any]) -> torch.Tensor:
     return unit_rows(model.get_audio_features(**features))
 
 
-def embed_texts(model: Any, tokenizer: Any, texts: Sequence[str]) -> torch.Tensor:
-    """Embeddings of texts, float32 `(texts, dim)`, L2-normalised; padded as far as the longest text only.
+def embed_texts(
+    model: Any, tokenizer: Any, texts: Sequence[str], kept_as: Callable[[], str | None] | None = None
+) -> torch.Tensor:
+    """Embeddings of texts, float32 `(texts, dim)`, L2-normalised.
 
-    Texts longer than the tokenizer's limit or the tower are cut, as in training, with one warning.
+    Texts of like length are padded together. What all of them begin with, as the words of a template, a causal tower
+    runs once. Texts longer than the tokenizer's limit or the tower are cut, as in training, with one warning.
+
+    Args:
+        model, tokenizer: Of any CLAP.
+        texts (`Sequence[str]`): The texts.
+        kept_as (`Callable`, *optional*): Gives what the embeddings follow from besides the tokens, as a string, or
+            None. Of many texts those that were embedded before are then read from disk; see [`KeptTexts`].
     """
-    tokens, chunks = Tokens(tokenizer, longest_text(model, tokenizer)), []
+    batches = _token_batches(model, tokenizer, texts)
+    rows = [batch.tokens_of_texts() for batch in batches]
+    beginning = common_beginning(model, [row for each in rows for row in each])
+    if any(batch.is_padded_left() for batch in batches):
+        beginning = []
+    store = KeptTexts.usual() if kept_as is not None and len(texts) >= FEWEST_TEXTS else None
+    name = kept_as() if store is not None and kept_as is not None else None
+    if store is None or name is None:
+        embedded = torch.cat(_embed_batches(model, batches, beginning))
+    else:
+        embedded = _embed_or_find(model, batches, rows, beginning, store, name)
+    places = torch.tensor([place for batch in batches for place in batch.places]).argsort()
+    return embedded[places.to(embedded.device)]
+
+
+class _TokenBatch(NamedTuple):
+    """Texts as tokens, padded, and the texts' places in the list."""
+
+    places: list[int]
+    tokens: Any
+
+    def mask(self) -> torch.Tensor:
+        mask: torch.Tensor | None = self.tokens.get("attention_mask")
+        return torch.ones_like(self.tokens["input_ids"]) if mask is None else mask
+
+    def tokens_of_texts(self) -> list[list[int]]:
+        """Of each text its tokens, without padding."""
+        mask = self.mask().bool()
+        return [row[kept].tolist() for row, kept in zip(self.tokens["input_ids"], mask, strict=True)]
+
+    def is_padded_left(self) -> bool:
+        return not bool(self.mask()[:, 0].all())
+
+    def only(self, chosen: list[int]) -> "_TokenBatch":
+        """Some of its texts."""
+        tokens = {name: values[chosen] for name, values in self.tokens.items()}
+        return _TokenBatch([self.places[i] for i in chosen], tokens)
+
+
+def _token_batches(model: Any, tokenizer: Any, texts: Sequence[str]) -> list[_TokenBatch]:
+    """The texts as tokens, short ones first, and one warning about those that were cut."""
+    tokens = Tokens(tokenizer, longest_text(model, tokenizer))
     order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # texts of like length need little padding
-    for start in range(0, len(texts), TEXTS_PER_BATCH):
-        chunk = tokens([texts[i] for i in order[start : start + TEXTS_PER_BATCH]])
-        chunks.append(unit_rows(model.get_text_features(**chunk.to(model.device))))
+    parts = [order[start : start + TEXTS_PER_BATCH] for start in range(0, len(order), TEXTS_PER_BATCH)]
+    batches = [_TokenBatch(part, dict(tokens([texts[i] for i in part]))) for part in parts]
     tokens.say_what_was_cut(len(texts))
-    places = torch.tensor(order).argsort()
-    return torch.cat(chunks)[places.to(model.device)]
+    return batches
 
 
-def embed_labels(model: Any, tokenizer: Any, labels: Sequence[str], templates: Sequence[str]) -> torch.Tensor:
+def _embed_batches(model: Any, batches: Sequence[_TokenBatch], beginning: list[int]) -> list[torch.Tensor]:
+    """Embeddings of batches, each float32 `(texts, dim)`, L2-normalised."""
+    shared = SharedPrefix(model, beginning) if beginning else None
+    made = []
+    for batch in batches:
+        tokens = {name: values.to(model.device) for name, values in batch.tokens.items()}
+        if shared is None:
+            made.append(unit_rows(model.get_text_features(**tokens)))
+        else:
+            embedded = shared.embed(tokens["input_ids"], batch.mask().to(model.device))
+            made.append(F.normalize(embedded.float(), dim=-1))
+    return made
+
+
+def _embed_or_find(
+    model: Any,
+    batches: Sequence[_TokenBatch],
+    rows: Sequence[Sequence[Sequence[int]]],
+    beginning: list[int],
+    store: KeptTexts,
+    name: str,
+) -> torch.Tensor:
+    """The same, in one tensor on the model's device; only what is not kept is embedded, and kept then."""
+    width = int(model.config.projection_dim)
+    keys = [[text_key(row) for row in each] for each in rows]
+    found = store.find(name, [key for each in keys for key in each], width)
+    missing = [[i for i, key in enumerate(each) if key not in found] for each in keys]
+    left = [batch.only(chosen) for batch, chosen in zip(batches, missing, strict=True) if chosen]
+    if left:
+        made = torch.cat(_embed_batches(model, left, beginning)).detach().cpu().numpy()
+        names = [keys[i][j] for i, chosen in enumerate(missing) for j in chosen]
+        new = dict(zip(names, made, strict=True))
+        store.keep(name, new)
+        found |= new
+    return torch.from_numpy(np.stack([found[key] for each in keys for key in each])).to(model.device)
+
+
+def embed_labels(
+    model: Any,
+    tokenizer: Any,
+    labels: Sequence[str],
+    templates: Sequence[str],
+    kept_as: Callable[[], str | None] | None = None,
+) -> torch.Tensor:
     """Embeddings of labels in templates, float32 `(labels, dim)`, L2-normalised; of several templates their mean."""
-    embeddings = embed_texts(model, tokenizer, [template.format(label) for template in templates for label in labels])
+    texts = [template.format(label) for template in templates for label in labels]
+    embeddings = embed_texts(model, tokenizer, texts, kept_as)
     return mean_of_templates(embeddings, len(templates))
 
 

@@ -1,10 +1,10 @@
 """Linear layers on CPUs, without gradients: weights in oneDNN's own layout, bias and GELU in the same pass.
 
-`torch.nn.functional.linear` first spreads the bias over its output, then adds the product to it; a GELU reads and writes
-everything once more. oneDNN, which is part of torch, does all in one pass over weights that it has laid out for its
-kernels. That layout is a copy, so that it is made only where a model is loaded to be run, by [`pack_linear_layers`], and
-used only while the weights are those that were copied. What is not exactly a linear layer of torch (a layer of PEFT, one
-with hooks, a quantised one) is called as it is.
+`torch.nn.functional.linear` first spreads the bias over its output, then adds the product to it; a GELU reads and
+writes everything once more. oneDNN, which is part of torch, does all in one pass over weights that it has laid out for
+its kernels. That layout is a copy, so that it is made only where a model is loaded to be run, by
+[`pack_linear_layers`], and used only while the weights are those that were copied. What is not exactly a linear layer
+of torch (a layer of PEFT, one with hooks, a quantised one) is called as it is.
 """
 
 from typing import Any

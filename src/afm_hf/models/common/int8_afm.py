@@ -1,10 +1,10 @@
 """Eight-bit audio encoders on CPUs: weights and activations as integers, multiplied by oneDNN's VNNI kernels.
 
 Weights are rounded once, each output channel with a step of its own. Activations are rounded as they come, with a step
-and a zero for what is worked on at a time: no recordings are needed to prepare a model, and since encoders then hear one
-clip (or window) at a time, a clip's embedding does not depend on the others of its batch. What is not a linear layer or
-a dense convolution (norms, attention, depthwise convolutions, the first layer on the log-mel) stays in fp32, and so do
-projections and the text side.
+and a zero for what is worked on at a time: no recordings are needed to prepare a model, and since encoders then hear
+one clip (or window) at a time, a clip's embedding does not depend on the others of its batch. What is no linear layer
+and no dense convolution (norms, attention, depthwise convolutions, the first layer on the log-mel) stays in fp32, and
+so do projections and the text side.
 """
 
 from typing import Any

@@ -69,6 +69,12 @@ def _version(modules: list[nn.Module]) -> tuple[Any, ...] | None:
     return (*parts, _Held(held))
 
 
+def text_settings(model: nn.Module) -> tuple[Any, ...]:
+    """What embeddings of texts follow from besides the weights: settings of the configs, switches, the autocast."""
+    modules = [module for _, module in text_side_modules(model)]
+    return (_autocast(), _configs(modules), *((type(module).__name__, switches(module)) for module in modules))
+
+
 def text_side_modules(model: nn.Module, path: str = "") -> Iterator[tuple[str, nn.Module]]:
     """All modules but those of the audio side, by their names within the model that wrappers (of PEFT, ...) hold."""
     yield path, model
@@ -145,6 +151,7 @@ __all__ = [
     "is_adapter",
     "model_version",
     "switches",
+    "text_settings",
     "text_side_modules",
     "text_side_tensors",
     "text_side_version",

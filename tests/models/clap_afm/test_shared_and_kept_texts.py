@@ -1,0 +1,155 @@
+"""Texts that begin alike give what each gives by itself, and what was embedded before is not embedded again."""
+
+import multiprocessing
+
+import numpy as np
+import pytest
+import torch
+from tiny_models import byte_tokenizer, clap_2022_config, clap_parts
+
+from afm_hf import ClapAfmModel, ZeroShotAudioClassificationPipeline
+from afm_hf.models.clap_afm import embedding_clap_afm
+from afm_hf.models.clap_afm.embedding_clap_afm import embed_texts
+from afm_hf.models.clap_afm.kept_texts_clap_afm import KeptTexts, text_key
+from afm_hf.models.clap_afm.prefixes_clap_afm import common_beginning
+
+TEXTS = [f"This is a sound of {label}." for label in ("rain", "a dog", "an engine that idles", "!", "rain", "a")]
+
+
+@pytest.mark.parametrize("pooling", ["last_token", "last_nonzero_token"])
+@pytest.mark.parametrize("side", ["right", "left"])
+@torch.no_grad()
+def test_texts_that_begin_alike_give_what_they_give_whole(pooling, side, monkeypatch):
+    model, tokenizer = clap_parts()[0], byte_tokenizer(padding_side=side)
+    model.config.text_config.pooling = model.text_model.config.pooling = pooling
+    together = embed_texts(model, tokenizer, TEXTS)
+    monkeypatch.setattr(embedding_clap_afm, "common_beginning", lambda model, rows: [])
+    torch.testing.assert_close(together, embed_texts(model, tokenizer, TEXTS), atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_the_beginning_runs_once(monkeypatch):
+    model, tokenizer = clap_parts()[0], byte_tokenizer()
+    seen, forward = [], model.text_model.encoder.forward
+
+    def watch(**given):
+        seen.append(given["inputs_embeds"].shape)
+        return forward(**given)
+
+    monkeypatch.setattr(model.text_model.encoder, "forward", watch)
+    embed_texts(model, tokenizer, TEXTS)
+    assert seen[0][0] == 1 and seen[1][0] == len(TEXTS)
+    longest = max(len(tokenizer(text)["input_ids"]) for text in TEXTS)
+    assert seen[0][1] + seen[1][1] == longest
+
+
+def test_what_looks_both_ways_or_is_watched_shares_nothing():
+    rows = [[1, 2, 3], [1, 2, 4]]
+    model = clap_parts()[0]
+    assert common_beginning(model, rows) == [1, 2]
+    assert common_beginning(model, [[1, 2], [1, 2, 4]]) == [1]  # a token is left of each
+    assert common_beginning(model, rows[:1]) == []
+    assert common_beginning(ClapAfmModel(clap_2022_config()), rows) == []
+    model.text_model.register_forward_hook(lambda *_: None)
+    assert common_beginning(model, rows) == []
+
+
+@pytest.fixture
+def kept(monkeypatch, tmp_path):
+    """The pipeline, with texts kept from the first on; counts what is embedded."""
+    store = KeptTexts(tmp_path / "afm_hf" / "texts.sqlite")
+    monkeypatch.setattr(KeptTexts, "usual", classmethod(lambda cls: store))
+    monkeypatch.setattr(embedding_clap_afm, "FEWEST_TEXTS", 1)
+    counted = []
+    embed = embedding_clap_afm._embed_batches
+
+    def count(model, batches, beginning):
+        counted.append(sum(len(batch.places) for batch in batches))
+        return embed(model, batches, beginning)
+
+    monkeypatch.setattr(embedding_clap_afm, "_embed_batches", count)
+    return store, counted
+
+
+def pipeline_of(model):
+    return ZeroShotAudioClassificationPipeline(
+        model=model, feature_extractor=clap_parts()[2], tokenizer=byte_tokenizer(), device="cpu"
+    )
+
+
+@torch.no_grad()
+def test_labels_are_embedded_once_and_read_then(kept):
+    _, counted = kept
+    labels, template = ("rain", "a dog", "wind"), ("This is {}.",)
+    first = pipeline_of(clap_parts()[0]).label_embeddings(labels, template)
+    again = pipeline_of(clap_parts()[0]).label_embeddings(labels[::-1], template)
+    torch.testing.assert_close(again, first.flip(0), atol=0, rtol=0)
+    more = pipeline_of(clap_parts()[0]).label_embeddings((*labels, "thunder"), template)
+    torch.testing.assert_close(more[:3], first, atol=0, rtol=0)
+    assert counted == [3, 1]
+
+
+@torch.no_grad()
+def test_other_weights_settings_and_number_formats_find_nothing(kept):
+    _, counted = kept
+    labels, template = ("rain", "a dog"), ("This is {}.",)
+    model = clap_parts()[0]
+    first = pipeline_of(model).label_embeddings(labels, template)
+    model.text_projection.linear1.weight.data *= 2  # also what autograd does not see
+    other = pipeline_of(model).label_embeddings(labels, template)
+    model.text_model.config.pooling = "last_nonzero_token"
+    pipeline_of(model).label_embeddings(labels, template)
+    pipeline_of(model.to(torch.bfloat16)).label_embeddings(labels, template)
+    assert counted == [2, 2, 2, 2]
+    assert not torch.allclose(first, other)
+
+
+@torch.no_grad()
+def test_a_damaged_file_is_done_without(kept, tmp_path):
+    store, counted = kept
+    store.path.parent.mkdir()
+    store.path.write_bytes(b"no database at all" * 100)
+    labels, template = ("rain", "a dog"), ("This is {}.",)
+    found = pipeline_of(clap_parts()[0]).label_embeddings(labels, template)
+    assert counted == [2] and found.shape[0] == 2
+
+
+def test_the_file_is_bounded_and_drops_what_was_used_longest_ago(tmp_path):
+    store = KeptTexts(tmp_path / "texts.sqlite", size_mb=0.004)
+    row = np.ones(100, np.float32)  # 400 bytes
+    for number in range(10):
+        store.keep("model", {text_key([number]): row * number})
+    assert set(store.find("model", [text_key([0])], 100)) == {text_key([0])}  # used now
+    store.keep("model", {text_key([number]): row for number in (10, 11)})
+    there = store.find("model", [text_key([number]) for number in range(12)], 100)
+    assert len(there) <= 10 and {text_key([number]) for number in (0, 10, 11)} <= set(there)
+    assert text_key([1]) not in there
+    np.testing.assert_array_equal(there[text_key([9])], row * 9)
+    assert store.find("another", [text_key([9])], 100) == {} == store.find("model", [text_key([9])], 50)
+
+
+def keep_some(path, number):
+    store = KeptTexts(path)
+    for row in range(20):
+        store.keep("model", {text_key([number, row]): np.full(8, number, np.float32)})
+
+
+def test_two_processes_keep_texts_at_a_time(tmp_path):
+    path, context = tmp_path / "texts.sqlite", multiprocessing.get_context("spawn")
+    workers = [context.Process(target=keep_some, args=(path, number)) for number in (1, 2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    keys = [text_key([number, row]) for number in (1, 2) for row in range(20)]
+    assert len(KeptTexts(path).find("model", keys, 8)) == 40
+
+
+def test_the_size_is_read_from_the_environment(monkeypatch):
+    monkeypatch.setenv("AFM_HF_TEXT_CACHE_MB", "0")
+    assert KeptTexts.usual() is None
+    monkeypatch.setenv("AFM_HF_TEXT_CACHE_MB", "1.5")
+    assert KeptTexts.usual().limit == 1_500_000
+    monkeypatch.setenv("AFM_HF_TEXT_CACHE_MB", "much")
+    with pytest.raises(ValueError, match="AFM_HF_TEXT_CACHE_MB is 'much'; expected megabytes"):
+        KeptTexts.usual()
