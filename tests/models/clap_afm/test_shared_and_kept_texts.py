@@ -1,6 +1,7 @@
 """Texts that begin alike give what each gives by itself, and what was embedded before is not embedded again."""
 
-import multiprocessing
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -128,19 +129,22 @@ def test_the_file_is_bounded_and_drops_what_was_used_longest_ago(tmp_path):
     assert store.find("another", [text_key([9])], 100) == {} == store.find("model", [text_key([9])], 50)
 
 
-def keep_some(path, number):
-    store = KeptTexts(path)
-    for row in range(20):
-        store.keep("model", {text_key([number, row]): np.full(8, number, np.float32)})
+KEEP_SOME = """
+import sys
+import numpy as np
+from afm_hf.models.clap_afm.kept_texts_clap_afm import KeptTexts, text_key
+
+number = int(sys.argv[2])
+for row in range(20):
+    KeptTexts(sys.argv[1]).keep("model", {text_key([number, row]): np.full(8, number, np.float32)})
+"""
 
 
 def test_two_processes_keep_texts_at_a_time(tmp_path):
-    path, context = tmp_path / "texts.sqlite", multiprocessing.get_context("spawn")
-    workers = [context.Process(target=keep_some, args=(path, number)) for number in (1, 2)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
+    path = tmp_path / "texts.sqlite"
+    command = [sys.executable, "-c", KEEP_SOME, str(path)]
+    workers = [subprocess.Popen([*command, str(number)]) for number in (1, 2)]
+    assert [worker.wait() for worker in workers] == [0, 0]
     keys = [text_key([number, row]) for number in (1, 2) for row in range(20)]
     assert len(KeptTexts(path).find("model", keys, 8)) == 40
 
