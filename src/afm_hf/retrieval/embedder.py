@@ -15,7 +15,7 @@ from ..models.clap_afm.background_clap_afm import EVERYDAY_SOUNDS
 from ..models.clap_afm.embedding_clap_afm import embed_audio, embed_texts, extract_features
 from ..models.common.batch_afm import AfmBatchFeature
 from ..models.common.feature_extraction_afm import as_clips
-from ..models.common.fingerprint_afm import fingerprint, settings_text
+from ..models.common.fingerprint_afm import fingerprint
 from ..pipelines.pipeline_audio_inputs import collate_features
 from .known_fingerprints import remembered
 
@@ -53,7 +53,7 @@ class ClapEmbedder:
         self.model, self.feature_extractor, self.tokenizer = load_clap(model, self.dtype, place)
         parts = (self.model, self.feature_extractor, self.tokenizer)
         # The number format is in the weights' hash; a checkpoint may be loaded in any.
-        settings = f"{precision_of(self.model)} {torch.get_default_dtype()} {settings_text(*parts)}"
+        settings = f"{precision_of(self.model)} {torch.get_default_dtype()}"
         self.fingerprint = remembered(resolve_model(model), settings, lambda: fingerprint(*parts))
         self.model.to(place)
 
