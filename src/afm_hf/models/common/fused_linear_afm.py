@@ -65,7 +65,7 @@ def linear(layer: nn.Module, inputs: torch.Tensor, gelu: bool = False) -> torch.
     if isinstance(layer, Int8Linear):
         return layer(inputs, gelu)
     if _can_be_packed(layer, inputs):
-        what = ("gelu", [], "none") if gelu else ("none", [], "")
+        what: tuple[str, list[Any], str] = ("gelu", [], "none") if gelu else ("none", [], "")
         return torch.ops.mkldnn._linear_pointwise(inputs, getattr(layer, _PACKED).of(layer), layer.bias, *what)
     outputs = layer(inputs)
     if not gelu:
@@ -97,7 +97,7 @@ def is_undisturbed(inputs: torch.Tensor) -> bool:
         inputs.device.type == "cpu"
         and not torch.is_grad_enabled()
         and not torch.compiler.is_compiling()
-        and not torch.jit.is_tracing()
+        and not torch._C._is_tracing()
     )
 
 
