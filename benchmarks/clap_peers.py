@@ -155,7 +155,7 @@ def files(folder: Path, rounds: int) -> list[dict[str, Any]]:
     front_end = OfficialFrontEnd(ClapAfmFeatureExtractor()).eval()
 
     def ours(embedder: ClapEmbedder, batch: int) -> None:
-        for each in read_batches(embedder.feature_extractor, in_batches(paths, batch), None, 0, True):
+        for each in read_batches(embedder.feature_extractor, in_batches(paths, batch)):
             embedder.embed_features(each.features)
 
     def transformers_loop(batch: int) -> None:

@@ -20,7 +20,7 @@ from afm_hf.retrieval import ClapEmbedder
 
 def embeddings(embedder: ClapEmbedder, paths: list[str]) -> np.ndarray:
     """Float32 `(clips, dim)`, L2-normalised."""
-    batches = read_batches(embedder.feature_extractor, in_batches(paths, 16), None, 0, True)
+    batches = read_batches(embedder.feature_extractor, in_batches(paths, 16))
     return np.concatenate([embedder.embed_features(batch.features) for batch in batches])
 
 
