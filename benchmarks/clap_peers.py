@@ -151,7 +151,7 @@ def files(folder: Path, rounds: int) -> list[dict[str, Any]]:
     checkpoint = save_ours(folder / "model")
     formats = ["float32", *(["int8"] if has_vnni() else [])]
     formats += ["bfloat16"] if has_bfloat16(torch.device("cpu")) else []
-    peer, theirs = stock(), ClapFeatureExtractor()
+    peer, theirs = stock(), ClapFeatureExtractor(truncation="rand_trunc")
     front_end = OfficialFrontEnd(ClapAfmFeatureExtractor()).eval()
 
     def ours(embedder: ClapEmbedder, batch: int) -> None:
@@ -198,7 +198,12 @@ def labels(folder: Path, rounds: int) -> list[dict[str, Any]]:
     embedder = ClapEmbedder(save_ours(folder / "model"), "cpu")
     parts = {"feature_extractor": embedder.feature_extractor, "tokenizer": embedder.tokenizer}
     own = ZeroShotAudioClassificationPipeline(model=embedder.model, **parts, device="cpu")
-    theirs = StockPipeline(model=stock(), feature_extractor=ClapFeatureExtractor(), tokenizer=tokenizer(), device="cpu")
+    theirs = StockPipeline(
+        model=stock(),
+        feature_extractor=ClapFeatureExtractor(truncation="rand_trunc"),
+        tokenizer=tokenizer(),
+        device="cpu",
+    )
 
     def ours(megabytes: str) -> None:
         os.environ[SIZE_VARIABLE] = megabytes
