@@ -26,7 +26,7 @@ class _Int8Layer(nn.Module):
     zeros: torch.Tensor
     bias: torch.Tensor | None
 
-    def __init__(self, layer: nn.Linear | nn.Conv2d) -> None:
+    def __init__(self, layer: Any) -> None:
         super().__init__()
         weight = layer.weight.detach().float()
         step = (weight.flatten(1).abs().amax(dim=1) / 127).clamp(min=torch.finfo(torch.float32).tiny)
@@ -147,7 +147,8 @@ def quantize_audio_encoder(model: Any) -> Any:
         )
     model.eval().to(device="cpu", dtype=torch.float32)
     for parent, name, layer in found:
-        parent._modules[name] = Int8Linear(layer).eval() if isinstance(layer, nn.Linear) else Int8Conv2d(layer).eval()
+        small = Int8Conv2d(layer) if isinstance(layer, nn.Conv2d) else Int8Linear(layer)
+        parent._modules[name] = small.eval()
     return model
 
 
