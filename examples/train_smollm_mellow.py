@@ -32,7 +32,7 @@ import numpy as np
 import torch
 from answers_heard import Heard, label_embeddings
 from answers_models import align, as_large_as_words, classifying_ears, load_classifying_ears, loss_of
-from answers_tasks import MELLOW_EVENT, YES_OR_NO, Example, MellowTasks, told_at
+from answers_tasks import MELLOW_CAPTION, MELLOW_EVENT, YES_OR_NO, Example, MellowTasks, told_at
 from safetensors.torch import load_file, save_file
 from small_clap_features import feature_extractor
 from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
@@ -203,7 +203,7 @@ def answers(model: Any, processor: Any, clips: list[Any], questions: list[str], 
 
 
 def evaluate(args: argparse.Namespace) -> None:
-    """Does the answer name the label? Is a sound there? Beside swapped audio and what does not listen."""
+    """Does the answer name the label? Is a sound there? Beside swapped audio and what does not listen; and captions."""
     with (args.sounds / "metadata.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     generator = random.Random(0)
@@ -226,6 +226,9 @@ def evaluate(args: argparse.Namespace) -> None:
     swapped_said = answers(model, processor, [files[other] for other in others], questions)
     right, swapped = (sum(a == b for a, b in zip(each, truth, strict=True)) for each in (said, swapped_said))
     print(f"is it there: {right} of {len(files)}, swapped {swapped}, trivial {max(map(truth.count, truth))}")
+    captions = answers(model, processor, files[: args.captions], [MELLOW_CAPTION] * len(files[: args.captions]))
+    for label, caption in zip(labels, captions, strict=False):  # the clips stand in a random order
+        print(f"{label}: {caption}")
 
 
 def ask(args: argparse.Namespace) -> None:
@@ -260,6 +263,7 @@ def main() -> None:
         if run is evaluate:
             command.add_argument("--sounds", type=Path, default=Path("examples/sounds"))
             command.add_argument("--clips", type=int, default=110, help="a random choice of so many")
+            command.add_argument("--captions", type=int, default=20, help="of so many clips captions are shown")
         if run is ask:
             command.add_argument("--question", default=MELLOW_EVENT)
             command.add_argument("audio", type=Path, nargs="+", help="one clip or two")
