@@ -53,7 +53,7 @@ def run_tests(folder: Path, options: list[str]) -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, required=True, help="the folder to write; what is there is replaced")
-    parser.add_argument("--checkpoint", type=Path, help="a CLAP of this package, to compare with, too")
+    parser.add_argument("--checkpoint", type=Path, nargs="+", default=[], help="CLAPs of this package, to compare, too")
     parser.add_argument("--no-tests", action="store_true", help="write and compare, but run no tests")
     arguments = parser.parse_args()
     folder = arguments.output.resolve()
@@ -62,9 +62,7 @@ def main() -> int:
     join(folder)
     with tempfile.TemporaryDirectory() as place:
         checkpoints = checks.tiny_checkpoints(Path(place))
-        if arguments.checkpoint is not None:
-            checkpoints[arguments.checkpoint.name] = arguments.checkpoint
-        near = compare(checkpoints)
+        near = compare({**checkpoints, **{str(checkpoint): checkpoint for checkpoint in arguments.checkpoint}})
     if not near:
         print(f"The outputs are further than {checks.ALLOWED:g} from this package's.", file=sys.stderr)
     if arguments.no_tests:

@@ -3,7 +3,7 @@
 The methods here take the place of their namesakes in `AfmFeatureExtractor`; everything around them (the settings and
 their checks, the mel bank, the STFT, how clips are filled up) is that class's own text. It is no module to be imported.
 """
-# ruff: noqa: F821, D101, N801 - names of the module that it is put into
+# ruff: noqa: F821 - names of the module that it is put into
 
 
 class AfmFeatureExtractor:

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 import transformers
 from transformers import AutoModel, AutoProcessor, ZeroShotAudioClassificationPipeline
-from upstream import layout
 
 import afm_hf
+from upstream import layout
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 
-import tiny_models  # noqa: E402 - it lies with the tests
+import tiny_models
 
 ALLOWED = 1e-6
 TEXTS = ["rain", "a dog barks!", "an engine that idles"]
@@ -92,7 +92,9 @@ def _scores(model: Any, processor: Any) -> torch.Tensor:
         model=model, tokenizer=processor.tokenizer, feature_extractor=extractor, device="cpu"
     )
     rows = [pipeline(clip, candidate_labels=TEXTS) for clip in _clips(extractor)]
-    return torch.tensor([[score for _, score in sorted((each["label"], each["score"]) for each in row)] for row in rows])
+    return torch.tensor(
+        [[score for _, score in sorted((each["label"], each["score"]) for each in row)] for row in rows]
+    )
 
 
 def _far(first: torch.Tensor, second: torch.Tensor) -> float:

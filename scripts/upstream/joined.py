@@ -7,6 +7,7 @@ from pathlib import Path
 
 import transformers
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoProcessor
+
 from upstream import recipe
 
 

@@ -1,4 +1,4 @@
-"""Writes CLAP as a folder of transformers: the model's files, its tests, its page, and the lines of the Auto classes."""
+"""Writes CLAP as a folder of transformers: the model's files, its tests, its page, and a patch of the Auto classes."""
 
 import difflib
 import json
@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import transformers
+
 from upstream import recipe
 from upstream.merging import (
     Definition,

@@ -405,7 +405,9 @@ class Merger:
         for definition in sorted(definitions, key=lambda each: (order.index(each.module), each.line)):
             known = kept.setdefault(definition.name, definition)
             if known.text != definition.text:
-                raise ValueError(f"{definition.name} means two things: in {known.module}.py, in {definition.module}.py.")
+                raise ValueError(
+                    f"{definition.name} means two things: in {known.module}.py, in {definition.module}.py."
+                )
         return list(kept.values())
 
 

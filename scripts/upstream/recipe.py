@@ -108,11 +108,13 @@ REWRITTEN: dict[str, tuple[tuple[str, str], ...]] = {
     "modeling_afm_htsat": (
         # a stage is the run through its blocks
         (
-            r"(?s)    def forward\(self, hidden_states: torch\.Tensor, \*\*kwargs[^\n]*\n        clips = .*?    def _run\(",
+            r"(?s)    def forward\(self, hidden_states: torch\.Tensor, \*\*kwargs[^\n]*\n"
+            r"        clips = .*?    def _run\(",
             "    def forward(",
         ),
         (
-            r"(?s)        if self\.is_gelu and .*?        else:\n            (hidden_states = self\.act\(hidden_states\)\n)",
+            r"(?s)        if self\.is_gelu and .*?        else:\n"
+            r"            (hidden_states = self\.act\(hidden_states\)\n)",
             r"        \1",
         ),
     ),
@@ -135,7 +137,7 @@ REWRITTEN: dict[str, tuple[tuple[str, str], ...]] = {
     "feature_extraction_afm": (
         (
             r"(?s)    Audio may be a path, URL.*?\n\n    Args:",
-            "    Audio is mono, as arrays at `sampling_rate`: transformers' pipelines and `load_audio` read files.\n\n    Args:",
+            "    Audio is mono, as arrays at `sampling_rate`: pipelines and `load_audio` read files.\n\n    Args:",
         ),
         (r"Rate in Hz to which audio is resampled\.", "Rate in Hz at which audio must be."),
         (r"mel_sampling_rate: int \| None = None", "mel_sampling_rate: int | None = 32000"),
@@ -144,8 +146,12 @@ REWRITTEN: dict[str, tuple[tuple[str, str], ...]] = {
             "Rate in Hz for which the mel filter bank is built; `sampling_rate` if it is `None`. 32000 is that of the\n"
             "            official CLAP 2023, whatever the sampling rate; CLAP 2022 has 44100.",
         ),
-        (r"max_length_s \(`float`, \*optional\*, defaults to 7\.0\):\n( +)Length of a clip in seconds\.",
-         r"max_length_s (`float`, *optional*, defaults to 7.0):" "\n" r"\1Length of a clip in seconds; 5.0 for CLAP 2022."),
+        (
+            r"max_length_s \(`float`, \*optional\*, defaults to 7\.0\):\n( +)Length of a clip in seconds\.",
+            r"max_length_s (`float`, *optional*, defaults to 7.0):"
+            "\n"
+            r"\1Length of a clip in seconds; 5.0 for CLAP 2022.",
+        ),
         (
             r"(?s) part, a `\"random\"` one \(for\n.*?cuts them\.\n",
             ' part, or a `"random"` one (for\n            training; the official code does this in inference, too).\n',

@@ -90,7 +90,9 @@ class MSClapAudioTests(ModelTesterMixin):
     def test_config(self):
         config_class = type(self.model_tester.get_config())
         common = ["hidden_size", "num_hidden_layers"]
-        ConfigTester(self, config_class=config_class, has_text_modality=False, common_properties=common).run_common_tests()
+        ConfigTester(
+            self, config_class=config_class, has_text_modality=False, common_properties=common
+        ).run_common_tests()
 
     def test_attention_outputs(self):
         if not self.has_attentions:
@@ -126,7 +128,9 @@ class MSClapHtsatModelTest(MSClapAudioTests, unittest.TestCase):
         starts += [long.shape[2] - length] if starts[-1] + length < long.shape[2] else []
         with torch.no_grad():
             windows = [model(long[:, :, start : start + length]).pooler_output for start in starts]
-            torch.testing.assert_close(model(long).pooler_output, torch.stack(windows).mean(dim=0), rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(
+                model(long).pooler_output, torch.stack(windows).mean(dim=0), rtol=1e-4, atol=1e-5
+            )
 
 
 @require_torch

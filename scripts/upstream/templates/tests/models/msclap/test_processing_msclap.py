@@ -42,7 +42,11 @@ class MSClapProcessorTest(ProcessorTesterMixin, unittest.TestCase):
     def test_audio_and_texts(self):
         processor = self._setup_from_components()
         inputs = processor(
-            audio=self.prepare_audio_inputs(2), text=["rain", "a dog"], padding=True, sampling_rate=8000, return_tensors="pt"
+            audio=self.prepare_audio_inputs(2),
+            text=["rain", "a dog"],
+            padding=True,
+            sampling_rate=8000,
+            return_tensors="pt",
         )
         self.assertEqual(inputs["input_features"].shape, (2, 1, 51, 16))
         self.assertEqual(inputs["input_ids"].shape, (2, 5))
