@@ -18,7 +18,7 @@ COMMON = Path(sys.prefix) / "transformers-tests" / transformers.__version__ / "t
 sys.path.insert(0, str(ROOT / "scripts"))
 
 from upstream import layout, recipe  # noqa: E402 - it lies with the scripts
-from upstream.merging import cut  # noqa: E402
+from upstream.cutting import cut  # noqa: E402
 
 MODEL = f"src/transformers/models/{recipe.NAME}"
 

@@ -40,7 +40,7 @@ def _offer(classes: dict[str, type]) -> None:
     """
     Has `from transformers import Name` give these classes.
 
-    transformers' tests import the package anew, so that what is set on one of its module objects would be lost.
+    The package's module object is exchanged while parts of it are imported: what is set on one of them would be lost.
     """
     lazy = type(sys.modules["transformers"])
     usual = lazy.__getattr__

@@ -11,11 +11,11 @@ from pathlib import Path
 import transformers
 
 from upstream import recipe
+from upstream.cutting import cut
 from upstream.merging import (
     Definition,
     File,
     Merger,
-    cut,
     lines_of_imports,
     module_texts,
     with_members,
