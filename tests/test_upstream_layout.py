@@ -99,7 +99,7 @@ class Reader(Mixin, Base):
     def read(self, file):
         if self.cache is not None:
             return self.cache[file]
-        return load(file, rate=self.rate, cache=self.cache)
+        return load(file, rate=half(self.rate, cache), cache=self.cache)
 '''
 
 
@@ -118,7 +118,7 @@ class Reader(Base):
         self.rate = rate
 
     def read(self, file):
-        return load(file, rate=self.rate)
+        return load(file, rate=half(self.rate))
 '''
     )
 

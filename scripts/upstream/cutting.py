@@ -110,9 +110,9 @@ class _Cutter:
         self._spans(spans, [self._meets(each.arg) for each, _ in pairs])
 
     def _calls(self, nodes: Iterable[ast.AST]) -> None:
-        """Takes arguments out of calls."""
+        """Takes arguments out of calls, out of the innermost first: what is left then is why an outer one goes."""
         for node in nodes:
-            for call in ast.walk(node):
+            for call in reversed(list(ast.walk(node))):
                 if isinstance(call, ast.Call):
                     arguments: list[ast.expr | ast.keyword] = [*call.args, *call.keywords]
                     self._among(arguments, [self._argument_goes(argument) for argument in arguments])

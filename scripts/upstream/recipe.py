@@ -75,12 +75,14 @@ CUT: dict[str, tuple[str, ...]] = {
     "modeling_afm_htsat": (
         *("StillBatchNorms", "use_framewise_head", "framewise", "framewise_output", *_FRAMEWISE, "tscam_conv"),
         *("_token_semantic", "_final_resolution"),
-        *("_clips_in_cache", "is_gelu"),  # what makes a CPU faster
+        *("_clips_in_cache", "is_undisturbed", "is_gelu", "_window_order", "_product"),  # what makes a CPU faster
     ),
     "modeling_afm_cnn14": ("StillBatchNorms", "use_clipwise_head", "fc_audioset", *_FRAMEWISE),
-    "losses_clap_afm": (),
+    "losses_clap_afm": ("num_pairs", "same", "check_num_pairs", "without_own_texts"),  # negatives of one's own
     "modeling_clap_afm": (
         *("OwnCode", "StillBatchNorms", "model_tags"),
+        "save_pretrained",  # which refuses a model in eight bits
+        *("num_pairs", "same_texts", "same"),
         *("ClapAfmForAudioClassification", "say_if_nothing_is_learned", "_loss_where_counts_allow"),
         *("places_of", "check_places"),  # texts that are too long
         *("flatten_windows", "input_features_mask"),  # long clips in windows
@@ -112,12 +114,9 @@ REWRITTEN: dict[str, tuple[tuple[str, str], ...]] = {
             r"        clips = .*?    def _run\(",
             "    def forward(",
         ),
-        (
-            r"(?s)        if self\.is_gelu and .*?        else:\n"
-            r"            (hidden_states = self\.act\(hidden_states\)\n)",
-            r"        \1",
-        ),
+        (r"\blinear\(self\.(\w+), ", r"self.\1("),  # layers whose weights may be packed
     ),
+    "losses_clap_afm": ((r", or fewer than pairs\.", "."),),
     "modeling_clap_afm": (
         (r", or a text is too long\.", "."),
         (r"build_audio_encoder\(", "AutoModel.from_config("),
