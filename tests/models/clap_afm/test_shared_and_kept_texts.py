@@ -51,6 +51,7 @@ def test_what_looks_both_ways_or_is_watched_shares_nothing():
     assert common_beginning(model, [[1, 2], [1, 2, 4]]) == [1]  # a token is left of each
     assert common_beginning(model, rows[:1]) == []
     assert common_beginning(ClapAfmModel(clap_2022_config()), rows) == []
+    assert common_beginning(clap_parts()[0].to(torch.bfloat16), rows) == []
     model.text_model.register_forward_hook(lambda *_: None)
     assert common_beginning(model, rows) == []
 

@@ -101,8 +101,13 @@ def common_beginning(model: Any, rows: list[list[int]]) -> list[int]:
 
 
 def _is_plain(model: Any) -> bool:
-    """Whether the way of texts through the model is its own: nobody looks on, no adapter adds tokens of its own."""
+    """
+    Whether the way of texts through the model is its own: nobody looks on, no adapter adds tokens of its own. In
+    float32 only: with fewer bits the two ways would differ by more than anyone expects.
+    """
     text = getattr(model, "text_model", None)
+    if "get_text_features" in vars(model) or model.dtype != torch.float32:
+        return False
     hooked = text is not None and bool(text._forward_hooks or text._forward_pre_hooks or "forward" in vars(text))
     return hasattr(model, "text_projection") and not hooked and not getattr(model, "prompt_encoder", None)
 
