@@ -118,7 +118,19 @@ def test_the_keyboard_is_enough(visitor):
     assert scores.index("cow mooing") < scores.index("rain")
 
 
-def test_a_narrow_window_needs_no_scrolling_to_the_side(address):
-    with chromium(width=500) as driver:
+@pytest.mark.parametrize("width", [390, 1120])
+def test_nothing_is_cut_off_and_nothing_scrolls_to_the_side(address, width):
+    with chromium() as driver:
+        phone = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
         Visitor(driver, address)
         assert driver.execute_script("return document.documentElement.scrollWidth <= innerWidth")
+        # The list of sources at the end holds an address without blanks.
+        uncut = "every(e => e.scrollWidth <= Math.max(e.clientWidth, 1) + 1)"  # words within a line have no width
+        assert driver.execute_script(f"return [...document.querySelectorAll('.small, .small *')].{uncut}")
+
+
+def test_an_error_goes_away_by_itself(visitor):
+    visitor.click("classify-button")
+    assert "no clip" in visitor.error()
+    assert visitor.until(lambda: not visitor.find(".toast-body"))

@@ -45,6 +45,7 @@ def test_errors_become_messages_without_a_trace(capfd):
         with pytest.raises(gr.Error) as caught:
             run(error)
         assert expected in caught.value.message and "Traceback" not in caught.value.message
+        assert 10 <= caught.value.duration <= 30  # time to read it, and then it is out of the way
         assert caught.value.print_exception is False and caught.value.__suppress_context__
     assert "secret" not in caught.value.message
 

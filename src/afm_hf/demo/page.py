@@ -35,10 +35,11 @@ SYSTEM_MONO = ("ui-monospace", "monospace")
 STYLE = """
 .gradio-container {width: 100% !important; max-width: 1060px !important; margin: auto}
 :focus-visible {outline: 3px solid #2563a8 !important; outline-offset: 2px}
-.small {font-size: 0.85rem; color: var(--body-text-color)}
+.small {font-size: 0.85rem; color: var(--body-text-color); overflow-wrap: anywhere}
 .picture img {padding-top: 2rem}
 """
 WAITING = 32  # jobs at most
+ERROR_S = 20.0  # a message is there long enough to be read, and then goes away by itself
 logger = logging.getLogger(__name__)
 
 
@@ -60,7 +61,7 @@ def build_page(models: DemoModels) -> gr.Blocks:
         for tab in (classify_tab, answers_tab, difference_tab, quality_tab, adaptation_tab):
             tab(models, runner(models))
         used = "; ".join(f"{task}: {name}" for task, name in names.items())
-        gr.HTML(html.escape(f"Models: {used}. {licence_line()}"), elem_classes="small")
+        gr.HTML(html.escape(f"Models: {used}. {licence_line()}"), elem_classes="small", padding=False)
     return page
 
 
@@ -147,4 +148,4 @@ def runner(models: DemoModels) -> Run:
 def _shown(error: Exception) -> gr.Error:
     """As gradio shows it; the text may hold the name of a file, which could be HTML."""
     text = html.escape(message_for_visitors(error), quote=False)
-    return gr.Error(text, duration=None, print_exception=False)
+    return gr.Error(text, duration=ERROR_S, print_exception=False)

@@ -63,6 +63,7 @@ def answers_tab(models: DemoModels, run: Run) -> None:
             with gr.Column():
                 describe = _button("Caption the clip", "answers-caption")
                 said = gr.Textbox(label="Caption", interactive=False, elem_id="answers-said")
+                gr.Markdown("Or ask:")
                 question = gr.Textbox(QUESTIONS[0], label="Question", elem_id="answers-question")
                 gr.Examples([[text] for text in QUESTIONS + PAIR_QUESTIONS], question, label="Questions to try")
                 choices = gr.Textbox(label="Choices, with commas between them (optional)", elem_id="answers-choices")
