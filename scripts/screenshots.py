@@ -96,7 +96,7 @@ def take(visitor: Visitor, path: Path) -> None:
     """A picture of the whole page."""
     time.sleep(2)  # transitions end, plots are loaded
     height = visitor.driver.execute_script("return document.querySelector('.gradio-container').scrollHeight")
-    visitor.driver.set_window_size(1120, min(1700, height + 150))
+    visitor.driver.set_window_size(1120, min(2000, height + 150))
     visitor.driver.execute_script("window.scrollTo(0, 0)")
     time.sleep(1)
     picture(visitor.driver, path)

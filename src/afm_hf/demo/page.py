@@ -61,7 +61,7 @@ def build_page(models: DemoModels) -> gr.Blocks:
         for tab in (classify_tab, answers_tab, difference_tab, quality_tab, adaptation_tab):
             tab(models, runner(models))
         used = "; ".join(f"{task}: {name}" for task, name in names.items())
-        gr.HTML(html.escape(f"Models: {used}. {licence_line()}"), elem_classes="small", padding=False)
+        gr.HTML(html.escape(f"Models: {used}. {licence_line()}"), elem_classes="small")
     return page
 
 

@@ -44,7 +44,7 @@ def classify_tab(models: DemoModels, run: Run) -> None:
                 button = _button("Classify", "classify")
             with gr.Column():
                 scores = gr.Label(label="Scores", elem_id="classify-scores")
-                over_time = Picture(label="Scores over time (of clips longer than the model hears at once)")
+                over_time = Picture(label="Scores over time (of long clips)")
                 picture = Picture(label="The clip as the model gets it")
         inputs = [clip, labels, templates, heard, each]
         _on([button.click, labels.submit], run(classify_clip), inputs, [scores, over_time, picture])
