@@ -36,7 +36,7 @@ TASKS = {
     "Measure": ("evaluate", "suite", "compare", "report", "paper"),
     "Models": ("models", "convert", "export"),
     "Data": ("make-data", "make-shards"),
-    "Web page": ("demo",),
+    "Web page and server": ("demo", "serve"),
 }
 
 

@@ -25,7 +25,7 @@ BUNDLED_FOR = {"clap-2023": "clap-small"}  # official checkpoints that are not h
 FOLDERS = ("clips", "recordings", "more")
 # What needs files that nobody can bundle, or a server that does not end.
 ONLY_PARSED = re.compile(
-    r"--dataset|human_eval|my_clips|afm-hf (demo|convert|experiment|suite|compare|report|export|make-\w+)\b"
+    r"--dataset|human_eval|my_clips|afm-hf (demo|serve|convert|experiment|suite|compare|report|export|make-\w+)\b"
 )
 
 

@@ -18,6 +18,9 @@ PRIVATE_NAMES = {
     "transformers.models.auto.configuration_auto:CONFIG_MAPPING._extra_content": "configs by model type, a dict",
     "transformers.models.auto.modeling_auto:MODEL_MAPPING._extra_content": "registered classes by config, a dict",
     "transformers.models.auto.modeling_auto:MODEL_MAPPING.register": "adds a class to an Auto mapping",
+    "transformers.models.auto.modeling_auto:MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES": "class names by model type, a dict",
+    "transformers.cli.serve:Serve": "the server of `transformers serve`, which `afm-hf serve` starts",
+    "transformers.cli.serving.server:build_server": "makes the FastAPI app of that server",
     "transformers.models.auto.auto_factory:_BaseAutoModelClass._model_mapping": "the mapping of an Auto class",
     "transformers.pipelines:PIPELINE_REGISTRY.supported_tasks": "tasks by name, a dict",
     "transformers.utils.import_utils:is_torchaudio_available": "whether torchaudio is installed",
@@ -120,6 +123,8 @@ def _register_models() -> None:
         },
     )
     _register_by_name(modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING, {"MellowConfig": "MellowForCausalLM"})
+    # Where `transformers serve` and the "any-to-any" pipeline look whether a model hears; of ours it alone has a chat.
+    modeling_auto.MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES["afm_mellow"] = "MellowForCausalLM"
 
 
 def _register_feature_extractors() -> None:

@@ -29,6 +29,7 @@ from .paper import paper
 from .quality import quality
 from .report import report
 from .search import search
+from .serve import serve
 from .suite import suite
 
 app = typer.Typer(
@@ -78,6 +79,7 @@ for _command in (
     quality,
     report,
     score,
+    serve,
     suite,
     templates,
 ):

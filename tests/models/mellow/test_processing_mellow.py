@@ -1,5 +1,8 @@
 """Chat messages for Mellow: the same inputs as a call, transformers' own pipeline, and what is refused."""
 
+import base64
+from pathlib import Path
+
 import numpy as np
 import pytest
 import soundfile
@@ -7,6 +10,8 @@ import torch
 from pair_models import any_to_any, noise, tiny_pair_model
 from prefix_models import RATE
 from transformers import AutoProcessor
+
+from afm_hf.models.mellow import chat_mellow
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +86,37 @@ def test_the_beginning_of_the_answer_is_continued(saved):
     same(made, processor(audio=[first, second], text="what differs", add_text="the first"))
 
 
+def test_of_a_conversation_the_last_question_is_asked_about_the_last_clips(saved, monkeypatch):
+    said = []
+    monkeypatch.setattr(chat_mellow.logger, "warning_once", said.append)
+    _, processor, _, (first, second) = saved
+    answer = {"role": "assistant", "content": "a dog"}
+    later = {"role": "user", "content": "and now"}
+    made = inputs_of(processor, [*chat(first), answer, *chat(first, second), answer, later])
+    same(made, processor(audio=[first, second], text="and now"))
+    assert len(said) == 1 and "without the questions and answers before" in said[0]
+    again = inputs_of(processor, [*chat(first, second), answer, *chat(second)])
+    same(again, processor(audio=second, text="what differs"))
+    begun = [*chat(first, second), answer, later, {"role": "assistant", "content": "the first"}]
+    made = inputs_of(processor, begun, continue_final_message=True)
+    same(made, processor(audio=[first, second], text="and now", add_text="the first"))
+
+
+def test_a_system_message_goes_in_front_of_the_question(saved):
+    _, processor, _, (first, _) = saved
+    for role in ("system", "developer"):
+        messages = [{"role": role, "content": "be brief."}, *chat(first)]
+        assert processor.apply_chat_template(messages) == "be brief. what differs"
+        same(inputs_of(processor, messages), processor(audio=first, text="be brief. what differs"))
+
+
+def test_clips_come_in_data_urls_as_servers_make_them(saved):
+    _, processor, _, (first, _) = saved
+    url = "data:audio/wav;base64," + base64.b64encode(Path(first).read_bytes()).decode()
+    messages = [{"role": "user", "content": [{"type": "audio", "url": url}, {"type": "text", "text": "what differs"}]}]
+    same(inputs_of(processor, messages), inputs_of(processor, chat(first)))
+
+
 def test_the_template_travels_with_the_processor(saved):
     _, processor, folder, (first, second) = saved
     again = AutoProcessor.from_pretrained(folder)
@@ -118,10 +154,16 @@ def test_exclamation_marks_reach_the_pipelines_answer(saved):
     ("messages", "reason"),
     [
         ([*chat("a.wav"), {"role": "assistant", "content": "a dog"}], "continue_final_message=True"),
-        ([*chat("a.wav"), {"role": "assistant", "content": "a dog"}, *chat("b.wav")], "each question by itself"),
-        ([{"role": "system", "content": "be kind"}, *chat("a.wav")], "no system message"),
+        ([*chat("a.wav"), {"role": "system", "content": "be kind"}], "expected system messages, if any, then"),
+        ([*chat("a.wav"), {"role": "tool", "content": "3"}, *chat("b.wav")], "the roles .*'tool'"),
+        ([{"role": "system", "content": "be kind"}], "and user at the end"),
+        ([], "and user at the end"),
+        ([{"role": "system", "content": [{"type": "audio", "audio": "a.wav"}]}, *chat("a.wav")], "only the user's may"),
         (chat("a.wav", "b.wav", "c.wav"), "has 3 clips, but Mellow hears one or two"),
-        (chat(), "has 0 clips"),
+        (chat(), "no message of the user has a clip"),
+        ([*chat("a.wav"), {"role": "assistant", "content": "a dog"}, *chat(text="")], "has no text"),
+        (chat("data:audio/wav,abc"), "expected `data:audio/...;base64,`"),
+        (chat("data:audio/wav;base64,a"), "is no base64"),
         (chat("a.wav", text=" "), "has no text"),
         ([{"role": "user", "content": [{"type": "image", "image": "a.png"}]}], "a message contains 'image'"),
         ([{"role": "user", "content": 3}], "expected a string or a list of parts"),

@@ -1,12 +1,19 @@
 """
 Chat messages for Mellow: what of a conversation it can answer.
 
-Mellow was trained on single questions about one or two clips. A conversation of several turns, or a system message, is
-nothing that it has seen; it is refused rather than answered as if only its last question had been asked.
+Mellow was trained on single questions about one or two clips. Of a conversation it is asked the last question, about the
+clips that were given last; a system message goes in front of the question. Earlier questions and answers are nothing
+that it could make use of: they are left out, and a warning says so.
 """
 
+import base64
+import binascii
 from dataclasses import dataclass
 from typing import Any
+
+from transformers.utils import logging
+
+logger = logging.get_logger(__name__)
 
 # The clips become placeholders in front of the prompt, wherever they stand in the message: so was the training.
 CHAT_TEMPLATE = (
@@ -16,6 +23,9 @@ CHAT_TEMPLATE = (
     "{{ part.text }}{% if not loop.last %} {% endif %}"
     "{% endfor %}{% endif %}{% endfor %}"
 )
+
+#: Roles of messages that tell how to answer; "developer" is a newer word of the same API.
+SYSTEM_ROLES = ("system", "developer")
 
 #: Options of transformers' chat templates that make no sense here.
 NO_CHAT_OPTIONS = (
@@ -30,7 +40,7 @@ class ChatTurn:
 
     Args:
         clips (`list`): One or two clips, as the feature extractor takes them.
-        content (`list[dict]`): Content of the user's message without its audio, for a chat template.
+        content (`list[dict]`): Texts of system messages and of the question, for a chat template.
         beginning (`str`, *optional*): What the answer begins with.
     """
 
@@ -41,42 +51,67 @@ class ChatTurn:
 
 def read_chat(messages: Any, continue_final_message: bool = False) -> ChatTurn:
     """
-    The question in a list of messages.
+    The last question of a conversation, with the clips that it is about: its own, or else those that were given last.
 
     Args:
-        messages (`list[dict]`): One message of the user and, with `continue_final_message`, one of the assistant.
+        messages (`list[dict]`): System messages, if there are some, then messages of user and assistant. The last one
+            is the user's or, with `continue_final_message`, the assistant's.
         continue_final_message (`bool`, *optional*, defaults to `False`): Whether the answer begins with the latter.
 
     Raises:
         ValueError: if Mellow cannot answer it; the message says why.
     """
     roles = [message.get("role") if isinstance(message, dict) else None for message in messages]
-    wanted = ["user", "assistant"] if continue_final_message else ["user"]
-    if roles != wanted:
+    _check_roles(roles, ["user", "assistant"] if continue_final_message else ["user"])
+    contents = [_parts(message) for message in messages]
+    for role, parts in zip(roles, contents, strict=True):
+        if role != "user" and any(part["type"] == "audio" for part in parts):
+            raise ValueError(f"The {role}'s message contains audio, but only the user's may.")
+    beginning = " ".join(part["text"] for part in contents[-1]) if continue_final_message else None
+    asked = [parts for role, parts in zip(roles, contents, strict=True) if role == "user"]
+    system = [part for role, parts in zip(roles, contents, strict=True) if role in SYSTEM_ROLES for part in parts]
+    clips = _last_clips(asked)
+    question = [part for part in asked[-1] if part["type"] == "text"]
+    if not any(part["text"].strip() for part in question):
         raise ValueError(
-            f"Mellow answers one question at a time, but the messages have the roles {roles}; expected {wanted}. "
-            + ("" if continue_final_message else _advice(roles))
+            'The user\'s last message has no text; Mellow needs a question: `{"type": "text", "text": ...}`.'
         )
-    parts = _parts(messages[0])
-    clips = [_clip(part) for part in parts if part["type"] == "audio"]
-    if len(clips) not in (1, 2):
-        raise ValueError(
-            f"The user's message has {len(clips)} clips, but Mellow hears one or two. Give them as "
-            '`{"type": "audio", "audio": path, URL or array}` in the message\'s `content`.'
+    if len(asked) > 1:
+        logger.warning_once(
+            "Mellow answers one question at a time: of a conversation it is asked the last one, about the clips that "
+            "were given last, without the questions and answers before."
         )
-    texts = [part for part in parts if part["type"] == "text"]
-    if not any(part["text"].strip() for part in texts):
-        raise ValueError('The user\'s message has no text; Mellow needs a question: `{"type": "text", "text": ...}`.')
-    beginning = _joined(messages[1]) if continue_final_message else None
-    return ChatTurn(clips, texts, beginning)
+    return ChatTurn(clips, system + question, beginning)
 
 
-def _advice(roles: list[Any]) -> str:
-    if "system" in roles:
-        return "It knows no system message: write everything into the question."
-    if roles[-1:] == ["assistant"]:
-        return "To have the assistant's message continued, pass `continue_final_message=True`; to train, `text_target`."
-    return "Ask each question by itself, with its clips."
+def _check_roles(roles: list[Any], end: list[str]) -> None:
+    """Raises a `ValueError` if the roles are not those of a conversation that ends with these."""
+    spoken = roles[next((index for index, role in enumerate(roles) if role not in SYSTEM_ROLES), len(roles)) :]
+    if spoken[-len(end) :] == end and set(spoken) <= {"user", "assistant"}:
+        return
+    advice = ""
+    if spoken[-1:] == ["assistant"] and end == ["user"]:
+        advice = (
+            " To have the assistant's message continued, pass `continue_final_message=True`; to train, `text_target`."
+        )
+    raise ValueError(
+        f"The messages have the roles {roles}; expected system messages, if any, then those of user and assistant, and "
+        f"{' and '.join(end)} at the end.{advice}"
+    )
+
+
+def _last_clips(asked: list[list[dict[str, Any]]]) -> list[Any]:
+    """The clips of the last of the user's messages that has any."""
+    for parts in reversed(asked):
+        clips = [_clip(part) for part in parts if part["type"] == "audio"]
+        if len(clips) > 2:
+            raise ValueError(f"A message of the user has {len(clips)} clips, but Mellow hears one or two.")
+        if clips:
+            return clips
+    raise ValueError(
+        "No message of the user has a clip, but Mellow hears one or two and answers nothing without. Give them as "
+        '`{"type": "audio", "audio": path, URL or array}` in the message\'s `content`.'
+    )
 
 
 def _parts(message: dict[str, Any]) -> list[dict[str, Any]]:
@@ -95,20 +130,25 @@ def _parts(message: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _clip(part: dict[str, Any]) -> Any:
+    """What the feature extractor is to read; of a `data:` URL, which servers make of uploads, the bytes."""
     for name in ("audio", "url", "path"):
-        if part.get(name) is not None:
-            return part[name]
+        clip = part.get(name)
+        if clip is not None:
+            return _decoded(clip) if isinstance(clip, str) and clip.startswith("data:") else clip
     raise ValueError(
         f"An audio part of a message has the keys {sorted(part)}, but no 'audio', 'url' or 'path' that says which clip."
     )
 
 
-def _joined(message: dict[str, Any]) -> str:
-    """The text of the assistant's message."""
-    parts = _parts(message)
-    if any(part["type"] == "audio" for part in parts):
-        raise ValueError("The assistant's message contains audio, but Mellow answers in text.")
-    return " ".join(part["text"] for part in parts)
+def _decoded(url: str) -> bytes:
+    """The bytes in `data:audio/wav;base64,...`."""
+    head, _, data = url.partition(",")
+    if not head.endswith(";base64"):
+        raise ValueError(f"A clip is given as {head[:60]!r}; expected `data:audio/...;base64,` and the file.")
+    try:
+        return base64.b64decode(data, validate=True)
+    except binascii.Error as error:
+        raise ValueError(f"What follows {head[:60]!r} is no base64: {error}.") from error
 
 
 __all__ = ["CHAT_TEMPLATE", "NO_CHAT_OPTIONS", "ChatTurn", "read_chat"]

@@ -84,12 +84,14 @@ class MellowProcessor(AfmPairProcessor):
         r"""
         Makes the inputs of a model from chat messages, exactly as a call with `audio` and `text` does.
 
-        Mellow was trained on single questions. So a conversation is one user turn with one or two clips and a text; at
-        most the beginning of the answer may follow, as an assistant turn, with `continue_final_message=True`.
+        Mellow was trained on single questions. So it is asked the last question of a conversation, about the clips of
+        that message or, if it has none, those that were given last; there are one or two. A system message goes in
+        front of the question. What was asked and answered before is left out, with a warning. With
+        `continue_final_message=True` the beginning of the answer follows, as an assistant's message.
 
         Args:
             conversation (`list[dict]` or `list[list[dict]]`): Messages, or a batch of such lists. `content` is a list
-                of `{"type": "audio", "audio": path, URL, array, ...}` (or `"path"`, `"url"`) and
+                of `{"type": "audio", "audio": path, URL, array, ...}` (or `"path"`, `"url"`; also a `data:` URL) and
                 `{"type": "text", "text": ...}`.
             chat_template (`str`, *optional*): Instead of the processor's own.
             add_generation_prompt (`bool`, *optional*): Mellow has none, so it changes nothing.
@@ -103,8 +105,8 @@ class MellowProcessor(AfmPairProcessor):
             `str` or `list[str]`, `torch.Tensor`, or [`BatchFeature`], as `tokenize` and `return_dict` say.
 
         Raises:
-            ValueError: for more than one turn, other roles, other content than audio and text, or a wrong number of
-                clips.
+            ValueError: for other roles or content than these, a conversation without a question or without a clip, or
+                more than two clips in a message.
         """
         if unusable := sorted(name for name in NO_CHAT_OPTIONS if kwargs.pop(name, None)):
             raise ValueError(f"Mellow's chats know no {', '.join(unusable)}; leave it out.")
