@@ -1,9 +1,9 @@
 """
 Chat messages for Mellow: what of a conversation it can answer.
 
-Mellow was trained on single questions about one or two clips. Of a conversation it is asked the last question, about the
-clips that were given last; a system message goes in front of the question. Earlier questions and answers are nothing
-that it could make use of: they are left out, and a warning says so.
+Mellow was trained on single questions about one or two clips. Of a conversation it is asked the last question, about
+the clips that were given last; a system message goes in front of the question. Earlier questions and answers are
+nothing that it could make use of: they are left out, and a warning says so.
 """
 
 import base64
