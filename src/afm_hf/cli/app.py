@@ -11,7 +11,6 @@ from .caption import caption
 from .classify import classify
 from .common import with_log_level
 from .compare import compare
-from .demo import demo
 from .difference import difference
 from .embed import embed
 from .entail import entail
@@ -29,8 +28,9 @@ from .paper import paper
 from .quality import quality
 from .report import report
 from .search import search
-from .serve import serve
 from .suite import suite
+from .web.demo import demo
+from .web.serve import serve
 
 app = typer.Typer(
     name="afm-hf",

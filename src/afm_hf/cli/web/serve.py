@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .common import errors_for_users, note
+from ..common import errors_for_users, note
 
 
 def serve(
@@ -26,7 +26,7 @@ def serve(
         from transformers.cli.serve import Serve
         from transformers.cli.serving import server
 
-        from ..hub.loading import check_model, resolve_model
+        from ...hub.loading import check_model, resolve_model
 
         check_model("audio-question-answering", model)
         folder = resolve_model(model)

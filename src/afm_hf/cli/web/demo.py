@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from .common import DeviceOption, errors_for_users, note
+from ..common import DeviceOption, errors_for_users, note
 
 _WHAT = "bundled model, folder, or Hub id."
 
@@ -31,8 +31,8 @@ def demo(
 ) -> None:
     """Serve a web page on which to try the models, for this machine only; end it with Ctrl+C."""
     with errors_for_users("The page is closed."):
-        from ..demo.models import DemoModels
-        from ..demo.page import build_page, serve
+        from ...demo.models import DemoModels
+        from ...demo.page import build_page, serve
 
         models = DemoModels(model_clap, model_caption, model_ask, model_difference, device, max_seconds)
         page = build_page(models)

@@ -1,0 +1,1 @@
+"""Commands that listen on a port: the web page, and the chat server."""
