@@ -93,7 +93,7 @@ def test_pitches_are_scored_as_the_model_would_say_them(models, tmp_path, monkey
     items, benchmark, _ = items_for("closed", "nsynth-pitch", folder)
     model = models("pengi_no_text_enc")
     task = build_task("closed", items, benchmark, folder, model, "cpu", similarity_model=models("clap"))
-    monkeypatch.setattr(task.pipe, "generate", lambda inputs, kwargs: [["pitch 50"]] * len(inputs["input_ids"]))
+    monkeypatch.setattr(task.pipe, "generate", lambda inputs, *_: [["pitch 50"]] * len(inputs["input_ids"]))
     result = run(task, items, tmp_path / "run", progress=False, draws=0)
     right = [item.truth["label"] == "50" for item in items]
     assert result.metrics["accuracy"] == pytest.approx(sum(right) / len(right))

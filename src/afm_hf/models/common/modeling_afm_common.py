@@ -238,8 +238,9 @@ def encode_windows(
         return BaseModelOutputWithPooling(
             pooler_output=torch.cat([encoder(piece.to(device), **kwargs).pooler_output for piece in pieces])
         )
-    together = 1 if alone else len(features) if owners is None or torch.is_grad_enabled() else WINDOWS_PER_FORWARD
-    if len(features) <= together or (asked and not alone):
+    in_one = not alone and (owners is None or torch.is_grad_enabled() or asked)
+    together = 1 if alone else WINDOWS_PER_FORWARD
+    if in_one or len(features) <= together:  # in this order: an export keeps the length of a batch free
         return encoder(features, **kwargs)
     if asked:
         raise ValueError("An encoder in eight bits gives hidden states and attentions of one clip at a time only.")
