@@ -308,7 +308,8 @@ def test_an_approximate_index_finds_what_it_says(tmp_path, small_sample, kind):
     shares = [
         len({a.path for a in one} & {b.path for b in other}) / 10 for one, other in zip(exact, approximate, strict=True)
     ]
-    assert np.mean(shares) >= 0.8
+    # The recall is that of 30 queries, of which ten are rows; if all of those were found, the 20 have the rest.
+    assert np.mean(shares) >= (30 * found.recall - 10) / 20 - 1e-6
     assert store.build_approximation("none") is None and ClipStore.load(tmp_path / "emb.lance").approximation is None
     assert list(store.table.list_indices()) == []
 
