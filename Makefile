@@ -60,10 +60,9 @@ test-newest:  ## the fast tests with the newest versions there are, in an enviro
 release-check: env  ## wheel, sdist, an installation without the repository, the cost of the import
 	$(BIN)/python scripts/release_check.py
 
-bench: env  ## speed, in ratios against references measured in the same run
+bench: env  ## speed and memory beside their goals, as ratios against peers of the same run (twenty minutes); bench.json
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[bench]"
-	$(OFFLINE) $(BIN)/python benchmarks/clap.py
-	$(OFFLINE) $(BIN)/python benchmarks/generation.py
+	$(OFFLINE) $(BIN)/python benchmarks/run_all.py --output bench.json
 
 clean:
 	rm -rf .venv .venv-min .venv-newest .venv.lock demo_output site dist .pytest_cache .mypy_cache .ruff_cache

@@ -15,10 +15,11 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
+from figures import Figure
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import GPT2Config
 
@@ -32,7 +33,7 @@ from afm_hf import (
     ClapAfmTextModel,
 )
 
-CLIP_SECONDS, RATE = 7.0, 44100
+CLIP_SECONDS, RATE, TEXTS = 7.0, 44100, 8
 
 
 def best_seconds(*works: Callable[[], Any], repeats: int = 9, limit_s: float = 15.0) -> list[float]:
@@ -146,10 +147,10 @@ def torchlibrosa_front_end() -> torch.nn.Module | None:
 def text_tower(threads: int, results: list[dict[str, Any]]) -> None:
     """GPT-2 on 8 captions: padded to the longest against padded to 77 tokens, as the official code does."""
     model = ClapAfmTextModel(ClapAfmTextConfig(encoder_config=GPT2Config())).eval()
-    short = torch.randint(1, 50000, (8, 12))
-    long = torch.cat([short, torch.zeros(8, 65, dtype=torch.long)], dim=1)
-    mask = torch.cat([torch.ones_like(short), torch.zeros(8, 65, dtype=torch.long)], dim=1)
-    ours, padded = (seconds / 8 for seconds in best_seconds(lambda: model(short), lambda: model(long, mask)))
+    short = torch.randint(1, 50000, (TEXTS, 12))
+    long = torch.cat([short, torch.zeros(TEXTS, 65, dtype=torch.long)], dim=1)
+    mask = torch.cat([torch.ones_like(short), torch.zeros(TEXTS, 65, dtype=torch.long)], dim=1)
+    ours, padded = (seconds / TEXTS for seconds in best_seconds(lambda: model(short), lambda: model(long, mask)))
     show(
         results,
         "text",
@@ -189,6 +190,25 @@ def whole_way(threads: int, results: list[dict[str, Any]]) -> None:
                 times_real_time=batch * CLIP_SECONDS / seconds,
                 share_of_feature_extractor=extractor_s / seconds,
             )
+
+
+def pieces(threads: int) -> Iterator[Figure]:
+    """For `run_all.py`: front-end and text tower against their references, and the encoder against the peak."""
+    torch.set_num_threads(threads)
+    results: list[dict[str, Any]] = []
+    for part in (front_end, text_tower, encoder):
+        part(threads, results)
+    for row in results:
+        what = f"{row['what']}, batch of {row.get('batch', TEXTS)}"
+        if row["what"] == "encoder":
+            yield Figure(
+                f"{what}, {row['dtype']}, share of the peak", "a product of 2048 x 2048", [row["share_of_peak"]], ""
+            )
+        elif "times_faster" in row:
+            against = "torchlibrosa's convolutions" if row["what"] == "front-end" else "padded to 77 tokens"
+            yield Figure(what, against, [row["times_faster"]])
+        else:
+            yield Figure(what, "torchlibrosa's convolutions", unmeasured="torchlibrosa is not installed")
 
 
 def show(results: list[dict[str, Any]], what: str, **figures: Any) -> None:

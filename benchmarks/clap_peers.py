@@ -1,23 +1,20 @@
 """
 CLAP beside its peers, in turns in one run: files to embeddings, many labels on one clip, the start.
 
-    python benchmarks/clap_peers.py [--rounds 5] [--only files labels start] [--json FILE]
+    python benchmarks/run_all.py --only files labels start [--rounds 5]
 
 Peers: transformers' `ClapModel` at the same sizes, with its own feature extractor and its own zero-shot pipeline; and
 msclap's loop, made of what is published of it: a file at a time, resampled, filled up to seven seconds, its spectrogram
 by convolutions within the model, HTSAT without fused attention. Times are processor time on one thread, ratios are peer
-over ours, round by round, and their minimum, median and maximum are printed. Weights are random.
+over ours, round by round. Weights are random. The start is that of `afm-hf classify` with the bundled clap-small, whose
+floor is a process that imports the same modules in the same order, and does nothing.
 """
 
-import argparse
-import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +22,7 @@ import numpy as np
 import soundfile
 import soxr
 import torch
-from clap import processor_name
+from figures import GOALS, Figure, in_turns, ratios
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import nn
 from torch.nn import functional as F
@@ -45,6 +42,7 @@ from afm_hf import (
     ClapAfmModel,
     ClapAfmTextConfig,
     ZeroShotAudioClassificationPipeline,
+    bundled_audio,
 )
 from afm_hf.hub.precision import has_bfloat16
 from afm_hf.models.clap_afm.kept_texts_clap_afm import SIZE_VARIABLE
@@ -53,30 +51,7 @@ from afm_hf.pipelines.audio_files import in_batches, read_batches
 from afm_hf.retrieval import ClapEmbedder
 
 CLIPS, SECONDS, RATE, LABELS = 8, 7.0, 44100, 527
-
-
-def in_turns(works: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
-    """Processor seconds of each work in each round, after one that is not counted."""
-    spent: dict[str, list[float]] = {name: [] for name in works}
-    for round_ in range(rounds + 1):
-        for name, work in works.items():
-            start = time.process_time()
-            work()
-            if round_:
-                spent[name].append(time.process_time() - start)
-    return spent
-
-
-def show(what: str, ours: str, spent: dict[str, list[float]], peers: Sequence[str], goal: str = "") -> dict[str, Any]:
-    """Prints, for each peer, its time over ours, round by round: minimum, median, maximum."""
-    row: dict[str, Any] = {"what": what, "ours": ours, "goal": goal, "seconds": statistics.median(spent[ours])}
-    cells = []
-    for peer in peers:
-        ratios = sorted(theirs / own for theirs, own in zip(spent[peer], spent[ours], strict=True))
-        row[peer] = [ratios[0], statistics.median(ratios), ratios[-1]]
-        cells.append(f"{peer}: {row[peer][1]:.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})")
-    print(f"{what:24s} {ours:22s} " + "   ".join(cells) + (f"   goal {goal}" if goal else ""), flush=True)
-    return row
+BATCHES, MANY = (1, CLIPS), 32
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -142,8 +117,8 @@ class OfficialFrontEnd(nn.Module):
 
 
 @torch.inference_mode()
-def files(folder: Path, rounds: int) -> list[dict[str, Any]]:
-    """Files to embeddings, in batches of 1 and of 8, in every number format that this processor has."""
+def files(folder: Path, rounds: int) -> Iterator[Figure]:
+    """Files to embeddings, in batches of 1, 8 and 32, in every number format that this processor has."""
     noise, paths = np.random.default_rng(0), []
     for number in range(CLIPS):
         paths.append(str(folder / f"{number}.wav"))
@@ -154,8 +129,8 @@ def files(folder: Path, rounds: int) -> list[dict[str, Any]]:
     peer, theirs = stock(), ClapFeatureExtractor(truncation="rand_trunc")
     front_end = OfficialFrontEnd(ClapAfmFeatureExtractor()).eval()
 
-    def ours(embedder: ClapEmbedder, batch: int) -> None:
-        for each in read_batches(embedder.feature_extractor, in_batches(paths, batch)):
+    def ours(embedder: ClapEmbedder, batch: int, files: list[str]) -> None:
+        for each in read_batches(embedder.feature_extractor, in_batches(files, batch)):
             embedder.embed_features(each.features)
 
     def transformers_loop(batch: int) -> None:
@@ -172,26 +147,37 @@ def files(folder: Path, rounds: int) -> list[dict[str, Any]]:
             log_mel = front_end(torch.from_numpy(samples)[None])
             peer.get_audio_features(input_features=log_mel, is_longer=torch.zeros(1, 1, dtype=torch.bool))
 
-    rows = []
     embedders = {each: ClapEmbedder(checkpoint, "cpu", each) for each in formats}
     works: dict[str, Callable[[], Any]] = {"msclap": msclap_loop}
-    for batch in (1, 8):
+    for batch in BATCHES:
         works[f"transformers, {batch}"] = lambda batch=batch: transformers_loop(batch)
         for name, embedder in embedders.items():
-            works[f"{name}, {batch}"] = lambda embedder=embedder, batch=batch: ours(embedder, batch)
+            works[f"{name}, {batch}"] = lambda embedder=embedder, batch=batch: ours(embedder, batch, paths)
+    works[f"float32, {MANY}"] = lambda: ours(embedders["float32"], MANY, paths * (MANY // CLIPS))
     spent = in_turns(works, rounds)
-    for batch in (1, 8):
+    for batch in BATCHES:
         for name in formats:
-            goal = "1.6, 1.5" if name == "float32" else "2.5"
-            peers = (f"transformers, {batch}", "msclap")
-            rows.append(show("files to embeddings", f"{name}, {batch}", spent, peers, goal))
+            for peer, theirs_named in (("ClapModel", f"transformers, {batch}"), ("msclap", "msclap")):
+                about = f"float32 against {peer}" if name == "float32" else "int8 or bfloat16"
+                yield Figure(
+                    f"files to embeddings, {name}, batch of {batch}",
+                    "transformers' ClapModel" if peer == "ClapModel" else "msclap's loop",
+                    ratios(spent[theirs_named], spent[f"{name}, {batch}"]),
+                    goal=GOALS["files", about],
+                )
+    if formats == ["float32"]:
+        lacking = "this processor has neither VNNI nor bf16 instructions"
+        yield Figure("files to embeddings", unmeasured=lacking, goal=GOALS["files", "int8 or bfloat16"])
     for name in formats:
-        rows.append(show("a batch of 1 against 8", f"{name}, 8", spent, (f"{name}, 1",), "1.0"))
-    return rows
+        for batch in (CLIPS, MANY) if name == "float32" else (CLIPS,):
+            one_by_one = [seconds * batch / CLIPS for seconds in spent[f"{name}, 1"]]
+            found = ratios(one_by_one, spent[f"{name}, {batch}"])
+            goal = GOALS["files", "flat over batch sizes"]
+            yield Figure(f"a batch of {batch}, {name}", "as many batches of 1", found, goal=goal)
 
 
 @torch.inference_mode()
-def labels(folder: Path, rounds: int) -> list[dict[str, Any]]:
+def labels(folder: Path, rounds: int) -> Iterator[Figure]:
     """527 labels on one clip; the labels are encoded anew each time, and once more as they are kept on disk."""
     chosen = [words(label) for label in range(LABELS)]
     clip = np.random.default_rng(0).normal(scale=0.1, size=int(SECONDS * 48000)).astype(np.float32)
@@ -216,8 +202,10 @@ def labels(folder: Path, rounds: int) -> list[dict[str, Any]]:
         "from disk": lambda: ours("256"),
     }
     spent = in_turns(works, rounds)
-    rows = [show(f"{LABELS} labels, one clip", "encoded", spent, ("transformers",), "3")]
-    return [*rows, show(f"{LABELS} labels, one clip", "from disk", spent, ("transformers",))]
+    goal = GOALS["labels", "527 labels"]
+    for how, wanted in (("encoded", goal), ("from disk", None)):
+        found = ratios(spent["transformers"], spent[how])
+        yield Figure(f"{LABELS} labels on one clip, {how}", "transformers' pipeline", found, goal=wanted)
 
 
 LOADING = """
@@ -232,8 +220,27 @@ print(time.process_time() - before, (resource.getrusage(resource.RUSAGE_SELF).ru
 """
 
 
-def start(folder: Path, rounds: int) -> list[dict[str, Any]]:
-    """Processor seconds to load CLAP 2023's size after the imports, and megabytes that loading reads."""
+# A command, and the modules that it has imported when it is done; and a process that imports them and does nothing.
+COMMAND = """
+import sys
+from afm_hf.cli import app
+try:
+    app(sys.argv[2:])
+finally:
+    open(sys.argv[1], "w").write("\\n".join(sys.modules))
+"""
+FLOOR = """
+import importlib, sys
+for name in open(sys.argv[1]).read().split("\\n"):
+    try:
+        importlib.import_module(name)
+    except Exception:  # some names in sys.modules are no files: torch.ops, six.moves
+        pass
+"""
+
+
+def start(folder: Path, rounds: int) -> Iterator[Figure]:
+    """Processor seconds to load CLAP 2023's size after the imports, and of `afm-hf classify` beyond its imports."""
     checkpoint = save_ours(folder / "model")
     found = []
     for round_ in range(rounds + 1):
@@ -242,32 +249,47 @@ def start(folder: Path, rounds: int) -> list[dict[str, Any]]:
         )
         if round_:
             found.append([float(number) for number in said.stdout.split()[-2:]])
-    seconds, memory = (sorted(column) for column in zip(*found, strict=True))
-    print(
-        f"{'loading CLAP 2023':24s} {seconds[0]:.2f} to {seconds[-1]:.2f} s, median {statistics.median(seconds):.2f}; "
-        f"{memory[-1]:.0f} MB   goal 1.5 s"
-    )
-    return [{"what": "loading CLAP 2023", "seconds": seconds, "megabytes": memory, "goal": "1.5"}]
+    seconds, memory = (list(column) for column in zip(*found, strict=True))
+    yield Figure("loading CLAP 2023, after the imports", "", seconds, "s", GOALS["start", "loading CLAP 2023"])
+    yield Figure("memory that this takes", "", memory, "MB")
+    yield from command(folder / "modules.txt", rounds)
 
 
-def main() -> None:
-    parts = {"files": files, "labels": labels, "start": start}
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", nargs="+", choices=list(parts), default=list(parts))
-    parser.add_argument("--json", help="file for the figures")
-    arguments = parser.parse_args()
+def command(modules: Path, rounds: int) -> Iterator[Figure]:
+    """`afm-hf classify` on one clip with three labels, in turns with its imports alone, each a process."""
+    words = ["classify", str(bundled_audio()[0]), "--labels", "rain,a dog,a car horn"]
+    processes = {
+        "command": [COMMAND, str(modules), *words],
+        "floor": [FLOOR, str(modules)],
+        "a base class": ["from transformers import PreTrainedModel"],
+    }
+    spent: dict[str, list[float]] = {name: [] for name in processes}
+    for round_ in range(rounds + 1):
+        for name, arguments in processes.items():
+            seconds = process_seconds([sys.executable, "-W", "ignore", "-c", *arguments])
+            if round_:
+                spent[name].append(seconds)
+    beyond = [whole - floor for whole, floor in zip(spent["command"], spent["floor"], strict=True)]
+    yield Figure("afm-hf classify, beyond its imports", "", beyond, "s", GOALS["start", "classify"])
+    yield Figure("its imports", "", spent["floor"], "s")
+    plain = ratios(spent["a base class"], spent["floor"])
+    yield Figure("its imports", "from transformers import PreTrainedModel", plain)
+
+
+def process_seconds(command: list[str]) -> float:
+    """Processor time of a process from its start to its end, on one thread."""
+    variables = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    errors = process.stderr.read() if process.stderr is not None else b""
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"{command[-1]!r} ended with {process.returncode}: {errors.decode()[-500:]}")
+    return usage.ru_utime + usage.ru_stime
+
+
+def in_a_folder(part: Callable[[Path, int], Iterator[Figure]], rounds: int) -> Iterator[Figure]:
+    """A part on one thread, with a folder for its files that is removed when it is done."""
     torch.set_num_threads(1)
-    machine = {"processor": processor_name(), "torch": torch.__version__, "load_average": os.getloadavg()[0]}
-    print("  ".join(f"{name} {value}" for name, value in machine.items()), flush=True)
-    results = []
-    for name in arguments.only:
-        with tempfile.TemporaryDirectory() as folder:
-            results += parts[name](Path(folder), arguments.rounds)
-    if arguments.json:
-        with open(arguments.json, "w") as file:
-            json.dump({"machine": machine, "results": results}, file, indent=2)
-
-
-if __name__ == "__main__":
-    main()
+    with tempfile.TemporaryDirectory() as folder:
+        yield from part(Path(folder), rounds)

@@ -15,6 +15,9 @@ really makes all the tokens, and our runs take turns with it: one before its fir
 Its seconds are a sum and ours a mean, so that other work on the machine meets both alike. Eight clips are one batch of
 ours, against eight times the loop.
 
+`against_the_authors`, which `run_all.py` calls, makes only every eighth step of the loop, over what ours has said, and
+takes the mean of these steps for all: the time of a step grows with its places, of which they are an even sample.
+
 Several questions about one clip are asked at once, against one after the other. `int8` is the language model in eight
 bits, as `torch.ao.quantization.quantize_dynamic` puts it, from which other tokens may come; it is a step that is
 compared, against one in fp32.
@@ -25,6 +28,7 @@ the work, and no token stops the generation.
 """
 
 import functools
+import gc
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -33,6 +37,7 @@ from typing import Any
 
 import torch
 from clap import best_seconds, run_parts, show
+from figures import GOALS, MODELS, Figure
 from transformers import DynamicCache, LogitsProcessor, LogitsProcessorList
 
 from afm_hf import (
@@ -49,7 +54,7 @@ from afm_hf import (
 from afm_hf.models.prefix_lm.cache_afm import give_room
 from afm_hf.models.prefix_lm.questions_afm import heard_once
 
-FRAMES, MELS, NEW_TOKENS, BETWEEN, BATCH, QUESTIONS = 1001, 64, 64, 20, 8, 4
+FRAMES, MELS, NEW_TOKENS, BETWEEN, BATCH, QUESTIONS, EVERY = 1001, 64, 64, 20, 8, 4, 8
 
 
 @dataclass
@@ -216,7 +221,50 @@ def against_the_plain_loop(case: Case, threads: int, results: list[dict[str, Any
     )
 
 
-def timed(work: Callable[[], torch.Tensor]) -> tuple[float, torch.Tensor]:
+@torch.inference_mode()
+def against_the_authors(rounds: int, new_tokens: int) -> Iterator[Figure]:
+    """Every model with one clip and a batch of eight, in turns with some steps of the loop; goals are of 64 tokens."""
+    for name, make in zip(MODELS, (mellow, clapcap, pengi, adiff), strict=True):
+        torch.manual_seed(0)
+        yield from beside_the_loop(name, replace(make(), new_tokens=new_tokens), rounds)
+        gc.collect()
+
+
+def beside_the_loop(name: str, case: Case, rounds: int) -> Iterator[Figure]:
+    """A model's figures; a batch takes long, and has every second round alone."""
+    words, alone, batches = case.generate()[0], [], []
+    for round_ in range(rounds):
+        ours = timed(case.generate)[0]
+        loop = loop_seconds(case, words, EVERY)
+        alone.append(loop / ours)
+        if round_ % 2 == 0:
+            batches.append(BATCH * loop / timed(functools.partial(case.generate, BATCH))[0])
+    how = f"{case.new_tokens} tokens, " + (f"{case.beams} beams" if case.beams > 1 else "greedy")
+    for what, found in (("", alone), (", batch of eight", batches)):
+        goal = GOALS["generation", f"{name}{what}"] if case.new_tokens == NEW_TOKENS else None
+        yield Figure(f"{name}, {how}{what}", "the authors' loop, clip by clip", found, goal=goal)
+
+
+def loop_seconds(case: Case, words: torch.Tensor, every: int) -> float:
+    """
+    Processor time of the authors' loop: encoder, mapper and first step, and the others from a sample of them.
+
+    Args:
+        words: `(new_tokens,)`, what has been said: the beams of a step that is made all go on from it.
+        every: one step of so many is made.
+    """
+    loop, start = Rerun(case), time.process_time()
+    prefix = case.model.get_prefix(case.input_features, **case.prompt)
+    ids, scores = loop.step(case.input_ids, prefix, torch.zeros(1), 1)
+    first, times = time.process_time() - start, []
+    for length in range(1 + (every - 1) // 2, case.new_tokens, every):
+        said = words[:length].expand(case.beams, -1)
+        ids = torch.cat([case.input_ids.expand(case.beams, -1), said], dim=1)
+        times.append(timed(functools.partial(loop.step, ids, prefix, scores, length + 1))[0])
+    return first + (case.new_tokens - 1) * (statistics.mean(times) if times else 0.0)
+
+
+def timed(work: Callable[[], Any]) -> tuple[float, Any]:
     start = time.process_time()
     made = work()
     return time.process_time() - start, made

@@ -15,7 +15,7 @@ import multiprocessing
 import resource
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ import numpy as np
 import soundfile
 import torch
 from clap import show
+from figures import GOALS, Figure
 from transformers import AutoFeatureExtractor, pipeline
 
 import afm_hf
@@ -124,6 +125,24 @@ def write_noise(path: Path, seconds: int) -> str:
     return str(path)
 
 
+def noises(folder: Path, minutes: int) -> list[str]:
+    """Clips of ten seconds, a minute and so many minutes."""
+    return [write_noise(folder / f"{seconds}.wav", seconds) for seconds in (10, 60, 60 * minutes)]
+
+
+def against_a_minute(minutes: int) -> Iterator[Figure]:
+    """`afm-hf embed` for `run_all.py`: a long clip against one of a minute."""
+    with tempfile.TemporaryDirectory() as folder:
+        ten_s, minute, long = noises(Path(folder), minutes)
+        short, whole = in_a_process("embed", ten_s, minute), in_a_process("embed", ten_s, long)
+    what, goal = f"afm-hf embed, {minutes} minutes", GOALS["memory", "an hour"] if minutes >= 60 else None
+    against = "one minute, whole process"
+    yield Figure(f"{what}, memory", against, [whole["whole_mb"] / short["whole_mb"]], goal=goal)
+    yield Figure(f"{what}, beyond the loaded model", "", [whole["more_mb"]], "MB")
+    yield Figure("one minute, beyond the loaded model", "", [short["more_mb"]], "MB")
+    yield Figure(f"{what}, processor time", "one minute", [whole["processor_s"] / short["processor_s"]])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=int, default=60, help="length of the long clip; the other has one minute")
@@ -132,9 +151,7 @@ def main() -> None:
     options = parser.parse_args()
     results: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
-        ten_s, minute, long = (
-            write_noise(Path(folder) / f"{seconds}.wav", seconds) for seconds in (10, 60, 60 * options.minutes)
-        )
+        ten_s, minute, long = noises(Path(folder), options.minutes)
         for way in options.ways:
             short, whole = in_a_process(way, ten_s, minute), in_a_process(way, ten_s, long)
             show(

@@ -8,30 +8,36 @@ dimensions, with noise in all of them. (Vectors without any order are no benchma
 and there is nothing to be near to.) Queries are drawn in the same way and are no rows. Each way to search runs in a
 process of its own, of which the memory at its peak is reported, less that of the same process before it opens the
 index. Ten million rows of 512 numbers need 21 GB of disk.
+
+Where all vectors fit into memory, one more process searches one query after the other in all ways in turns, and beside
+them in faiss's exact index of inner products (`pip install faiss-cpu`) and in a plain product with numpy: those ratios
+are of processor time, which counts the work of every thread.
 """
 
 import argparse
+import itertools
 import json
-import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from figures import GOALS, Figure, in_turns, ratios, say
 
 from afm_hf.retrieval import AudioIndex, ClipStore, FileState
 from afm_hf.retrieval.approximate import exact_neighbours
 from afm_hf.retrieval.index import Job
 
 CENTRES, SUBSPACE, SPREAD, NOISE = 2000, 48, 0.6, 0.3
-ROWS_AT_A_TIME, TOP_K = 20_000, 10
+ROWS_AT_A_TIME, TOP_K, MOST_IN_MEMORY, EXACT_QUERIES = 20_000, 10, 6e9, 10
+NAMES = {"approximate": "table with its index", "exact": "table, exact", "memory": "index in memory, exact"}
 Vectors = npt.NDArray[np.float32]
 
 
@@ -85,8 +91,37 @@ def search(place: Path, how: str, queries: Vectors) -> dict[str, Any]:
         hits = ask(query)
         times.append(time.perf_counter() - began)
         found.append([int(hit.path[1:-4]) for hit in hits])
-    ms = {"first": first * 1e3, "median": float(np.median(times)) * 1e3, "max": max(times) * 1e3}
-    return {"ms": ms, "found": found, "memory_mb": peak() - before, "process_mb": peak()}
+    ms = [seconds * 1e3 for seconds in times]
+    return {"first_ms": first * 1e3, "ms": ms, "found": found, "memory_mb": peak() - before}
+
+
+def beside_peers(place: Path, queries: Vectors) -> dict[str, Any]:
+    """Processor seconds of each query in every way, in turns in this process; `None` for what is not installed."""
+    rows, files = in_memory(place)
+    index, store = AudioIndex(rows, files, "random", "0" * 64), ClipStore.load(place)
+
+    def plain(query: Vectors) -> Any:
+        scores = rows @ query
+        best = np.argpartition(-scores, TOP_K)[:TOP_K]
+        return best[np.argsort(-scores[best])]
+
+    ask: dict[str, Callable[[Vectors], Any]] = {
+        "approximate": lambda query: store.search(query[None], TOP_K),
+        "exact": lambda query: store.search(query[None], TOP_K, exact=True),
+        "memory": lambda query: index.search(query[None], TOP_K),
+        "numpy": plain,
+    }
+    try:
+        import faiss
+    except ImportError:
+        pass
+    else:
+        flat = faiss.IndexFlatIP(rows.shape[1])
+        flat.add(rows)
+        ask["faiss"] = lambda query: flat.search(query[None], TOP_K)
+    following = {way: itertools.cycle(queries) for way in ask}
+    works = {way: lambda way=way: ask[way](next(following[way])) for way in ask}
+    return {"faiss": None, **in_turns(works, len(queries) - 1)}
 
 
 def in_memory(place: Path) -> tuple[Vectors, list[FileState]]:
@@ -118,7 +153,7 @@ def peak() -> float:
 
 
 def in_process(place: Path, how: str, queries: Vectors) -> dict[str, Any]:
-    """What `search` gives, in a process of its own."""
+    """What `search` or `beside_peers` gives, in a process of its own."""
     np.save(place.parent / "queries.npy", queries)
     command = [sys.executable, __file__, "--search", how, "--folder", str(place.parent)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -137,54 +172,76 @@ def main() -> None:
     parser.add_argument("--search", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.search:
-        queries = np.load(options.folder / "queries.npy")
-        print(json.dumps(search(options.folder / "random.lance", options.search, queries)))
+        place, queries = options.folder / "random.lance", np.load(options.folder / "queries.npy")
+        print(
+            json.dumps(
+                beside_peers(place, queries) if options.search == "peers" else search(place, options.search, queries)
+            )
+        )
         return
-    if options.folder:
-        options.folder.mkdir(parents=True, exist_ok=True)
-    folder = options.folder or Path(tempfile.mkdtemp(prefix="search-benchmark-"))
-    try:
-        figures = measure(folder / "random.lance", options)
-    finally:
-        if options.folder is None:
-            shutil.rmtree(folder, ignore_errors=True)
+    found = say(searches(options.rows, options.dim, options.queries, options.kind, options.folder))
+    figures = [figure.as_json() for figure in found]
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1) + "\n")
 
 
-def measure(place: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """Makes the table and its index, searches in all ways, prints."""
-    rows, dim, count = options.rows, options.dim, options.queries
-    queries = vectors(count, dim, seed=0)
+def searches(
+    rows: int, dim: int = 512, count: int = 50, kind: str = "ivf-rq", folder: Path | None = None
+) -> Iterator[Figure]:
+    """The figures of a table of so many rows, made in `folder`, or in one that is removed again."""
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield from measure(folder / "random.lance", rows, dim, count, kind)
+        return
+    made = Path(tempfile.mkdtemp(prefix="search-benchmark-"))
+    try:
+        yield from measure(made / "random.lance", rows, dim, count, kind)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def measure(place: Path, rows: int, dim: int, count: int, kind: str) -> Iterator[Figure]:
+    """Makes the table and its index, searches in all ways."""
+    queries, of = vectors(count, dim, seed=0), f"of {rows:,} x {dim}"
     began = time.perf_counter()
     store = make(place, rows, dim)
-    print(f"{rows:,} rows of {dim} numbers written in {time.perf_counter() - began:.0f} s", flush=True)
+    yield Figure(f"writing a table {of}", "", [time.perf_counter() - began], "s")
     nearest = exact_neighbours(parts(rows, dim), queries, [-1] * count, TOP_K)
     began = time.perf_counter()
-    built = store.build_approximation(options.kind)
+    built = store.build_approximation(kind)
+    yield Figure(f"building and measuring its index, {built.kind}", "", [time.perf_counter() - began], "s")
     size = sum(index.size_bytes for index in store.table.list_indices()) / 1e6
-    built_s = time.perf_counter() - began
-    print(f"{built} of {size:.0f} MB built and measured in {built_s:.0f} s on {os.cpu_count()} cores", flush=True)
-    ways = {"approximate": count, "exact": min(count, 10)}
-    if 4 * rows * dim < 6e9:
-        ways["memory"] = min(count, 10)
-    figures: dict[str, Any] = {"rows": rows, "dim": dim, "kind": options.kind, "built_s": built_s, "index_mb": size}
-    print(f"{'search':12} {'first':>9} {'median':>9} {'max':>9}  recall@{TOP_K}  memory  against exact")
-    for how, some in reversed(ways.items()):  # exact ones first: they are what the other is a ratio of
-        result = in_process(place, how, queries[:some])
-        found = result.pop("found")
-        result["recall"] = float(
-            np.mean([len(set(a) & set(b)) / TOP_K for a, b in zip(found, nearest[:some].tolist(), strict=True)])
-        )
-        figures[how] = result
-        ms, base = result["ms"], figures.get("exact", result)["ms"]["median"]
-        result["times_faster_than_exact"] = base / ms["median"]
-        print(
-            f"{how:12} {ms['first']:6.1f} ms {ms['median']:6.1f} ms {ms['max']:6.1f} ms  {result['recall']:9.3f} "
-            f"{result['memory_mb']:4.0f} MB  {result['times_faster_than_exact']:.1f} x",
-            flush=True,
-        )
-    return figures
+    yield Figure("size of the index", "", [size], "MB")
+    fits = 4 * rows * dim < MOST_IN_MEMORY
+    for how in ("memory", "exact", "approximate") if fits else ("exact", "approximate"):
+        some = queries if how == "approximate" else queries[:EXACT_QUERIES]
+        yield from own_process(place, how, some, nearest.tolist(), rows)
+    if not fits:
+        gigabytes = 4 * rows * dim / 1e9
+        yield Figure("search", "faiss, exact", unmeasured=f"its vectors would take {gigabytes:.0f} GB of memory")
+        return
+    spent = in_process(place, "peers", queries[: EXACT_QUERIES + 1])
+    for peer, name in (("faiss", "faiss, exact (IndexFlatIP)"), ("numpy", "a product with numpy")):
+        for how in NAMES:
+            if spent[peer] is None:
+                yield Figure(f"search, {NAMES[how]}", name, unmeasured="faiss is not installed")
+            else:
+                yield Figure(f"search, {NAMES[how]}", name, ratios(spent[peer], spent[how]))
+
+
+def own_process(place: Path, how: str, queries: Vectors, nearest: list[list[int]], rows: int) -> Iterator[Figure]:
+    """Time, recall and memory of one way; the goals are of ten million rows."""
+    result, what = in_process(place, how, queries), f"search, {NAMES[how]}"
+    has_goal = how == "approximate" and rows >= 10_000_000
+
+    def goal(about: str) -> Any:
+        return GOALS["search", f"10 million vectors, {about}"] if has_goal else None
+
+    shared = [len(set(a) & set(b)) / TOP_K for a, b in zip(result["found"], nearest, strict=False)]
+    yield Figure(f"{what}, first query", "", [result["first_ms"]], "ms")
+    yield Figure(f"{what}, by the clock", "", result["ms"], "ms", goal("time"))
+    yield Figure(f"{what}, recall@{TOP_K}", "", [float(np.mean(shared))], "", goal(f"recall@{TOP_K}"))
+    yield Figure(f"{what}, memory", "", [result["memory_mb"]], "MB", goal("memory"))
 
 
 if __name__ == "__main__":

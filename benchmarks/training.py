@@ -28,7 +28,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -37,6 +37,7 @@ from typing import Any
 import torch
 import training_peers
 from clap import processor_name, show
+from figures import GOALS, Figure, ratios
 from transformers import AutoModel, AutoProcessor, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
@@ -233,6 +234,33 @@ def in_turns(cases: list[Case], run: Callable[[Case], dict[str, Any]]) -> list[d
     return [min(of_case, key=lambda figures: figures["step_s"]) for of_case in zip(*runs, strict=True)]
 
 
+def quick(case: Case) -> Case:
+    """Two steps that count, and half the batch."""
+    return replace(case, steps=2, batch=max(4, case.batch // 2))
+
+
+def against_transformers(rounds: int) -> Iterator[Figure]:
+    """For `run_all.py`: the same step as in `ClapModel` under `Trainer`, quick; and whether it waits for a worker."""
+    formats = {"float32": [], "bf16": []} if has_bf16() else {"float32": []}
+    stock, *cases = (quick(case) for case in GROUPS["against transformers"])
+    waiting = next(case for case in GROUPS["waiting for data"] if case.recipe == "ours" and case.workers)
+    runs: dict[str, list[dict[str, Any]]] = {"stock": [], **formats, "waiting": []}
+    for _ in range(rounds):
+        for name, case in zip(runs, [stock, *cases[: len(formats)], quick(waiting)], strict=True):
+            runs[name].append(in_a_process(case))
+    seconds, memory = ({name: [run[of] for run in runs[name]] for name in runs} for of in ("step_s", "peak_mb"))
+    for name in formats:
+        goal = GOALS["training", "a step"]
+        yield Figure(
+            f"a step of training, {name}", "ClapModel in Trainer", ratios(seconds["stock"], seconds[name]), goal=goal
+        )
+        yield Figure(f"memory of training, {name}", "ClapModel's over ours", ratios(memory["stock"], memory[name]))
+    if "bf16" not in formats:
+        yield Figure("a step of training, bf16", unmeasured="this processor has no bf16 instructions")
+    share, goal = [run["waits_for_data"] for run in runs["waiting"]], GOALS["training", "waiting for data"]
+    yield Figure("of a step, waiting for data (1 worker)", "", share, "", goal)
+
+
 def has_bf16() -> bool:
     """Whether the device multiplies in bfloat16 itself."""
     if torch.cuda.is_available():
@@ -259,7 +287,7 @@ def main() -> None:
     def run(case: Case) -> dict[str, Any]:
         case = replace(case, threads=arguments.threads, width=arguments.width, layers=arguments.layers)
         case = replace(case, cpu_time=arguments.cpu_time or case.cpu_time)
-        return in_a_process(replace(case, steps=2, batch=max(4, case.batch // 2)) if arguments.quick else case)
+        return in_a_process(quick(case) if arguments.quick else case)
 
     machine = {"processor": processor_name(), "cores": os.cpu_count(), "torch": torch.__version__}
     machine |= {"bf16_instructions": has_bf16(), "load_average": os.getloadavg()[0], "arguments": vars(arguments)}
