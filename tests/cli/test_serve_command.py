@@ -15,6 +15,7 @@ from transformers import AutoModelForMultimodalLM, AutoProcessor
 from transformers.utils.import_utils import is_serve_available
 
 from afm_hf import bundled_audio, bundled_model
+from afm_hf.cli.web.serve import checked_request
 
 CLIPS = {clip.stem.rsplit("_", 2)[0]: clip.read_bytes() for clip in bundled_audio()}
 
@@ -127,9 +128,12 @@ def test_a_stream_gives_the_same_answer(server):
         ([user(hear("rain"), hear("rain"), hear("rain"), "hm?")], "has 3 clips"),
         ([COW, {"role": "assistant", "content": "a cow"}], "and user at the end"),
         ([user({"type": "input_audio", "input_audio": {"data": "aGVsbG8=", "format": "wav"}}, "hm?")], "cannot load"),
+        ([user({"type": "input_audio", "input_audio": {"data": "!", "format": "wav"}}, "hm?")], "is no base64"),
+        ([user({"type": "input_audio"}, "hm?")], '"data" (the file in base64)'),
+        ([], "at least one message"),
         ([user({"type": "image_url", "image_url": {"url": "a.png"}}, "hm?")], "contains 'image'"),
     ],
-    ids=["no clip", "three clips", "no question", "no audio", "an image"],
+    ids=["no clip", "three clips", "no question", "no audio", "no base64", "no file", "no message", "an image"],
 )
 def test_what_cannot_be_answered_is_refused_with_the_reason(server, messages, says):
     code, text = post(server, messages)
@@ -142,10 +146,75 @@ def test_more_tokens_than_there_is_place_for_are_refused(server):
     assert code == 400 and "has places for" in json.loads(text)["error"]["message"]
 
 
-def test_a_model_that_does_not_answer_questions_is_refused(monkeypatch):
-    if not is_serve_available():
-        monkeypatch.setattr("transformers.utils.import_utils.is_serve_available", lambda: True)
-    assert "clap-small" in run_command("serve", "clap-small", code=2).output
+@pytest.mark.slow
+def test_the_model_is_called_by_the_name_that_it_was_started_with(server):
+    assert answer_to(server, [COW], model="mellow-small") == answer_to(server, [COW])
+    code, text = post(server, [COW], model="gpt-5")
+    assert code == 400 and "'gpt-5'" in text and "'mellow-small'" in text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
+def test_an_answer_is_as_short_as_asked(server, name):
+    code, text = post(server, [COW], **{name: 1})
+    assert code == 200 and json.loads(text)["usage"]["completion_tokens"] == 1
+
+
+def test_the_length_of_an_answer_is_asked_for_by_either_name():
+    for settings, expected in [
+        ({}, 9),
+        ({"max_tokens": 3}, 3),
+        ({"max_completion_tokens": 4}, 4),
+        ({"max_completion_tokens": 4, "max_tokens": 3}, 4),
+    ]:
+        request = {"messages": [COW], "model": "mellow-small", **settings}
+        assert checked_request(request, 9, {"mellow-small"}) == {"messages": [COW], "max_tokens": expected}
+
+
+@pytest.mark.parametrize(
+    ("request_", "says"),
+    [
+        ({}, 'None as "messages"'),
+        ({"messages": []}, "at least one message"),
+        ({"messages": ["what is the sound?"]}, "is no message"),
+        ({"messages": [{"content": "hm?"}]}, '"role"'),
+        ({"messages": [user({"text": "hm?"})]}, '"type"'),
+        ({"messages": [user({"type": "text"})]}, "A text is None"),
+        ({"messages": [user({"type": "audio_url"})]}, '"url"'),
+        ({"messages": [user({"type": "input_audio"})]}, '"data"'),
+        ({"messages": [user({"type": "input_audio", "input_audio": {"data": "aGVsbG8="}})]}, '"format"'),
+        ({"messages": [user({"type": "input_audio", "input_audio": {"data": "é", "format": "wav"}})]}, "no base64"),
+        ({"messages": [COW], "model": "gpt-5"}, "'gpt-5', but this server has 'mellow-small'"),
+    ],
+)
+def test_a_request_that_is_none_is_refused_before_the_model_is_asked(request_, says):
+    with pytest.raises(ValueError) as error:
+        checked_request(request_, 9, {"mellow-small"})
+    assert says in str(error.value)
+
+
+@pytest.mark.parametrize("model", ["clap-small", "pengi-small"])
+def test_a_model_that_reads_no_messages_is_refused(monkeypatch, model):
+    monkeypatch.setattr("transformers.utils.import_utils.is_serve_available", lambda: True)
+    monkeypatch.setitem(sys.modules, "transformers.cli.serve", None)  # no server is started
+    assert model in run_command("serve", model, code=2).output
+
+
+@pytest.mark.parametrize("content", [None, "{", '{"model_type": "bert"}'], ids=["empty", "broken", "another model"])
+def test_a_folder_without_a_mellow_is_refused(monkeypatch, tmp_path, content):
+    monkeypatch.setattr("transformers.utils.import_utils.is_serve_available", lambda: True)
+    if content is not None:
+        (tmp_path / "config.json").write_text(content)
+    output = run_command("serve", tmp_path, code=2).output
+    assert tmp_path.name in output
+
+
+def test_a_path_that_the_server_would_take_for_a_revision_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setattr("transformers.utils.import_utils.is_serve_available", lambda: True)
+    folder = tmp_path / "me@home"
+    folder.mkdir()
+    (folder / "config.json").write_text('{"model_type": "afm_mellow"}')
+    assert "has an @" in run_command("serve", folder, code=2).output
 
 
 def test_missing_packages_are_named(monkeypatch):
