@@ -28,7 +28,7 @@ Upload a clip or record one, and ask. The models run on the machine that serves 
 nowhere else, and is deleted there after about an hour."""
 LIMITS = """**The small models that come with afm-hf are for trying things out.** They know everyday sounds in English
 words, and are often wrong: `clap-small` names 62 % of 110 held-out clips among 50 labels; `pengi-small` 45 % and
-`mellow-small` 33 % in a caption. Their quality scores are no measure of quality. A high score does not mean that an
+`mellow-small` 41 % in a caption. Their quality scores are no measure of quality. A high score does not mean that an
 answer is right. The official checkpoints are better."""
 SYSTEM_FONT = ("system-ui", "sans-serif")
 SYSTEM_MONO = ("ui-monospace", "monospace")
