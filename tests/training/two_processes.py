@@ -43,7 +43,7 @@ def _run(rank, port, function, arguments, results):
         distributed.destroy_process_group()
 
 
-def in_two_processes(function, *arguments):
+def in_two_processes(function, *arguments, seconds=120):
     """What `function(rank, *arguments)` returns in each process; it must be importable, and return no tensors."""
     context = processes()
     results, port = context.Queue(), _free_port()
@@ -51,7 +51,7 @@ def in_two_processes(function, *arguments):
     for process in both:
         process.start()
     try:
-        found = dict(results.get(timeout=120) for _ in both)
+        found = dict(results.get(timeout=seconds) for _ in both)
         for process in both:
             process.join(30)
     finally:

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 from transformers.trainer_utils import EvalPrediction
 
 from ..evaluation.metrics.retrieval_metrics import DIRECTIONS, retrieval_scores
@@ -103,6 +104,9 @@ class ContrastiveTrainer(Trainer):
             Pairs that are embedded at a time; the batch may then be larger than memory. See [`cached_contrastive`].
         gather (`bool`, *optional*, defaults to `True`): Whether pairs of other processes are negatives.
         max_logit_scale (`float`, *optional*, defaults to 100.0): See [`LogitScaleClamp`]; `None` for no limit.
+
+    Raises:
+        ValueError: if `cached_chunk` is below 1, or given with DeepSpeed, or DeepSpeed's stage is 3.
     """
 
     def __init__(
@@ -116,6 +120,8 @@ class ContrastiveTrainer(Trainer):
         if cached_chunk is not None and cached_chunk < 1:
             raise ValueError(f"`cached_chunk` is {cached_chunk}; expected 1 or more pairs, or None.")
         super().__init__(*args, **kwargs)
+        if self.is_deepspeed_enabled:
+            self._refuse_what_deepspeed_cannot(cached_chunk)
         self.cached_chunk = cached_chunk
         self.contrastive_loss = ContrastiveLoss(gather)
         if max_logit_scale is not None:
@@ -159,6 +165,19 @@ class ContrastiveTrainer(Trainer):
                 backward=lambda term: self.accelerator.backward(term / steps),
             )
         return loss / steps
+
+    @staticmethod
+    def _refuse_what_deepspeed_cannot(cached_chunk: int | None) -> None:
+        if is_deepspeed_zero3_enabled():
+            raise ValueError(
+                "Stage 3 of ZeRO takes the temperature apart, which the contrastive loss reads outside of the model's "
+                "forward pass. Take stage 1 or 2."
+            )
+        if cached_chunk is not None:
+            raise ValueError(
+                f"`cached_chunk` is {cached_chunk}, but DeepSpeed makes a step after every backward pass, and a "
+                "batch in chunks has one for each chunk. Take larger batches, or train without DeepSpeed."
+            )
 
     def _say_if_texts_are_the_same(self, inputs: dict[str, Any]) -> None:
         """Those of other processes may differ, so with several that is not looked at."""
