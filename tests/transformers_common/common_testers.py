@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import functools
+import inspect
 
 import torch
 from conformity_models import make_row
@@ -49,6 +50,15 @@ class CommonModelTest(ModelTesterMixin):
     def _prepare_for_class(self, inputs_dict, model_class, return_labels=False):
         inputs = super()._prepare_for_class(inputs_dict, model_class)
         return {**inputs, **self.model_tester.labels()} if return_labels else inputs
+
+    def test_keep_in_fp32_modules(self):
+        """The test of transformers 5.20 wants the counts of batch normalisation, which are integers, to be cast."""
+        looks_at_integers = "is_floating_point" not in inspect.getsource(super().test_keep_in_fp32_modules)
+        config, _ = self.model_tester.prepare_config_and_inputs_for_common()
+        for model_class in self.all_model_classes:
+            if looks_at_integers and not all(v.is_floating_point() for v in model_class(config).state_dict().values()):
+                self.skipTest("this transformers' test wants integers to be floats; that of 5.23 passes over them")
+        super().test_keep_in_fp32_modules()
 
     def subTest(self, *args, **kwargs):  # noqa: N802 - unittest's name
         """Some tests make one of every weight; to report thousands takes longer than to run them."""
