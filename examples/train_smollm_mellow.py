@@ -295,7 +295,7 @@ def add_training(command: argparse.ArgumentParser) -> None:
         help="parts of the training for which the truth is heard, and in which it fades",
     )
     command.add_argument("--align", type=int, default=1000, help="steps of the projections alone, before")
-    command.add_argument("--steps", type=int, default=800)
+    command.add_argument("--steps", type=int, default=1500)
     command.add_argument("--batch", type=int, default=8)
     command.add_argument(
         "--clip-vector", choices=["embedding", "classes"], default="classes", help="what stands for the whole clip"
