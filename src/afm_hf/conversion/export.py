@@ -4,10 +4,11 @@ Each tower is one file with two outputs: the L2-normalised embedding, and the pr
 the windows of a long clip are averaged in. Batch, and the length of texts, are free unless a fixed batch is asked for.
 """
 
+import contextlib
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,22 @@ def export_clap(
         ImportError: if ONNX is asked for and `onnx` or `onnxscript` are not installed.
         WriteError: (an `OSError`) if the folder cannot be written.
     """
-    _check(model, format, batch_size)
+    check_export(model, format, batch_size)
+    with whole_or_nothing(model, folder) as partial:
+        _write_export(model, partial, frames, format, batch_size, opset)
+    return Path(folder)
+
+
+@contextlib.contextmanager
+def whole_or_nothing(model: nn.Module, folder: str | os.PathLike[str]) -> Iterator[Path]:
+    """
+    A folder to write an export of a model into, which is in evaluation mode meanwhile. Its files, among them the
+    description, become those of `folder` in the end.
+
+    Raises:
+        ValueError: `folder` holds other files than those of an export.
+        WriteError: (an `OSError`) it cannot be written.
+    """
     weights = sum(weight.nbytes for weight in model.state_dict().values())
     folder = check_folder(folder, "the export", weights)
     inside = list(folder.iterdir()) if folder.exists() else []
@@ -88,15 +104,17 @@ def export_clap(
         model.eval()
         with explained(folder, "the export"):
             partial.mkdir(parents=True)
-            _write_export(model, partial, frames, format, batch_size, opset)
+            yield partial
             write_text(folder / DESCRIPTION, json.dumps(UNFINISHED), "the export")
+            files = (file for file in partial.rglob("*") if file.is_file())
             # The description goes last: until then the folder says that it is not whole.
-            for file in sorted(partial.iterdir(), key=lambda file: file.name == DESCRIPTION):
-                file.replace(folder / file.name)
+            for file in sorted(files, key=lambda file: file.name == DESCRIPTION):
+                place = folder / file.relative_to(partial)
+                place.parent.mkdir(exist_ok=True)
+                file.replace(place)
     finally:
         model.train(training)
         shutil.rmtree(partial, ignore_errors=True)
-    return folder
 
 
 def _write_export(
@@ -112,7 +130,8 @@ def _write_export(
     (folder / DESCRIPTION).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
 
-def _check(model: Any, format: str, batch_size: int | None) -> None:
+def check_export(model: Any, format: str, batch_size: int | None) -> None:
+    """Raises where a model, or what is asked of its export, makes no sense; see [`export_clap`]."""
     if not isinstance(model, ClapAfmModel):
         raise ValueError(f"Only a ClapAfmModel is exported; this is a {type(model).__name__}.")
     if format not in FORMATS:
@@ -155,14 +174,18 @@ def _save(program: Any, shapes: Any, path: Path, name: str, opset: int) -> None:
         torch.export.save(program, path)
         return
     inputs = ["input_features"] if name == "audio" else ["input_ids", "attention_mask"]
-    outputs = [f"{name}_embeds", f"{name}_projected"]
+    to_onnx(program, shapes, inputs, [f"{name}_embeds", f"{name}_projected"], opset).save(path)
+
+
+def to_onnx(program: Any, shapes: Any, inputs: list[str], outputs: list[str], opset: int) -> Any:
+    """A `torch.export` program as an ONNX program, with names for what goes in and comes out."""
     converted = torch.onnx.export(
         program, dynamo=True, verbose=False, opset_version=opset, input_names=inputs, output_names=outputs,
         dynamic_shapes=shapes,
     )  # fmt: skip
     if converted is None:
-        raise RuntimeError(f"torch.onnx.export gave no program for the {name} tower.")
-    converted.save(path)
+        raise RuntimeError(f"torch.onnx.export gave no program that makes {', '.join(outputs)}.")
+    return converted
 
 
 class ExportedClap(PreTrainedModel):
@@ -199,6 +222,11 @@ class ExportedClap(PreTrainedModel):
         facts = json.loads((folder / DESCRIPTION).read_text())
         if facts == UNFINISHED:
             raise ValueError(f"The export in {folder} was stopped before it was whole. Export again.")
+        if facts["format"] not in FORMATS:
+            raise ValueError(
+                f"The export in {folder} is for {facts['format']}; expected one of {', '.join(FORMATS)}, whose towers "
+                "are files of their own."
+            )
         audio, text = (_opened(folder / f"{name}{FORMATS[facts['format']]}", threads) for name in ("audio", "text"))
         return cls(ClapAfmConfig.from_pretrained(folder), audio, text, facts).eval()
 
