@@ -47,13 +47,13 @@ docs-version: env  ## add this version's documents to the branch gh-pages, where
 
 test-min:  ## the fast tests with the lowest versions that are promised, in an environment of their own
 	$(PYTHON) -m venv .venv-min
-	.venv-min/bin/python -m pip install --quiet --constraint constraints-min.txt --editable ".[eval,retrieval]" $(TESTERS)
+	.venv-min/bin/python -m pip install --quiet --constraint constraints-min.txt --editable ".[eval,retrieval,synthesis]" $(TESTERS)
 	.venv-min/bin/python scripts/fetch_common_tests.py
 	$(OFFLINE) .venv-min/bin/python -m pytest -n $(WORKERS) -m "not slow and not gpu"
 
 test-newest:  ## the fast tests with the newest versions there are, in an environment of their own
 	$(PYTHON) -m venv .venv-newest
-	.venv-newest/bin/python -m pip install --quiet --upgrade --editable ".[eval,retrieval]" $(TESTERS)
+	.venv-newest/bin/python -m pip install --quiet --upgrade --editable ".[eval,retrieval,synthesis]" $(TESTERS)
 	.venv-newest/bin/python scripts/fetch_common_tests.py
 	$(OFFLINE) .venv-newest/bin/python -m pytest -n $(WORKERS) -m "not slow and not gpu"
 

@@ -65,12 +65,13 @@ def works(kind, model, processor):
     assert torch.isfinite(heard).all() and not torch.allclose(heard, other)
 
     inputs = batch(kind, processor, text_target=["a dog barks", "rain"])
-    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
     loss = model(**inputs).loss
     loss.backward()
-    without = [name for name, weight in model.named_parameters() if weight.requires_grad and (weight.grad is None)]
-    assert without == []
-    optimizer.step()
+    learned = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+    assert [name for name, weight in learned.items() if weight.grad is None] == []
+    # A step after which a plane would lie lower by 0.001: one of fixed length is too long for some random weights.
+    steepness = sum(weight.grad.square().sum().item() for weight in learned.values())
+    torch.optim.SGD(learned.values(), lr=1e-3 / steepness).step()
     assert model(**inputs).loss < loss
 
 
@@ -122,7 +123,7 @@ def test_cnn14_in_mellow():
         first = model.model.audio_projection(model.model.clip_projection(heard.clipwise_output))
         frames = model.model.audio_projection(heard.last_hidden_state)
         made = model.model.get_audio_tokens(clip)
-    assert heard.clipwise_output.shape == (1, 5) and 0 < heard.clipwise_output.min() < heard.clipwise_output.max() < 1
+    assert heard.clipwise_output.shape == (1, 5) and 0 <= heard.clipwise_output.min() < heard.clipwise_output.max() <= 1
     torch.testing.assert_close(made[:, 0], first)
     torch.testing.assert_close(made[:, 1:], frames)
 
