@@ -22,35 +22,28 @@ def start():
 def settings(stage):
     """A config of DeepSpeed; what `Trainer` knows it fills in."""
     automatic = ("train_micro_batch_size_per_gpu", "gradient_accumulation_steps", "gradient_clipping")
-    zero = {"stage": stage, "stage3_gather_16bit_weights_on_model_save": True}
-    # Otherwise small weights, all of a tiny model, are never partitioned.
-    zero |= {"stage3_param_persistence_threshold": 0} if stage == 3 else {}
+    zero = {"stage": stage}
     return {"zero_optimization": zero, "zero_allow_untested_optimizer": True, **dict.fromkeys(automatic, "auto")}
 
 
 def run(rank, kind, base, folder, stage, resume=False):
     """
-    Losses of four steps of a model that lies in `base`, and how many of its weights were partitioned when it was made.
+    Losses of four steps of a model that lies in `base`, and of CLAP the loss of held-out pairs.
 
-    Of CLAP the loss of held-out pairs, too. The trained model lies in `folder/last`.
+    The trained model lies in `folder/last`.
     """
     if stage:
         start()
     kwargs = {"deepspeed": settings(stage)} if stage else {}
-    # Before the model is made: stage 3 wants to partition it then.
-    arguments = TrainingArguments(str(folder), use_cpu=True, **kwargs)
     model = (AutoModel if kind == "clap" else AutoModelForMultimodalLM).from_pretrained(base)
-    freeze_batch_norms(
-        model
-    )  # statistics of DistributedDataParallel are those of the first process, DeepSpeed's are not
-    partitioned = sum(hasattr(value, "ds_id") and not value.numel() for value in model.parameters())
+    # DistributedDataParallel takes the running statistics of the first process, DeepSpeed those of each.
+    freeze_batch_norms(model)
     kwargs |= {"max_steps": 4, "save_steps": 2, "save_total_limit": None, "warmup_steps": 0}
     trainer = make_trainer(folder, model, **kwargs) if kind == "clap" else prefix_trainer(folder, model, kind, **kwargs)
     trainer.train(resume_from_checkpoint=str(Path(folder, "checkpoint-2")) if resume else None)
     trainer.save_model(str(Path(folder, "last")))
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-    del arguments
-    return losses, partitioned, trainer.evaluate()["eval_loss"] if kind == "clap" else None
+    return losses, trainer.evaluate()["eval_loss"] if kind == "clap" else None
 
 
 def prefix_trainer(folder, model, kind, **kwargs):

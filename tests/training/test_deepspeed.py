@@ -36,16 +36,15 @@ def says(folder):
     return model.generate(**inputs, max_new_tokens=4, do_sample=False).tolist()
 
 
-@pytest.mark.parametrize(("kind", "stage"), [("clap", 2), ("pengi", 2), ("pengi", 3)])
+@pytest.mark.parametrize(("kind", "stage"), [("clap", 2), ("pengi", 2)])
 def test_two_processes_with_deepspeed_learn_what_they_learn_without_it(kind, stage, tmp_path):
     model = still_clap(dtype=torch.float32) if kind == "clap" else tiny_model(kind)
     model.save_pretrained(tmp_path / "base")
     plain = tmp_path / "plain"
     sharded = tmp_path / "sharded"
-    losses, _, outcome = run(kind, str(tmp_path / "base"), str(plain), 0)
-    found, partitioned, found_outcome = run(kind, str(tmp_path / "base"), str(sharded), stage)
+    losses, outcome = run(kind, str(tmp_path / "base"), str(plain), 0)
+    found, found_outcome = run(kind, str(tmp_path / "base"), str(sharded), stage)
 
-    assert (partitioned > 10) == (stage == 3)  # when it was loaded, before `Trainer` saw it
     assert found == pytest.approx(losses, rel=1e-4)
     assert outcome is None or found_outcome == pytest.approx(outcome, rel=1e-3)
     if kind == "clap":
@@ -57,7 +56,7 @@ def test_two_processes_with_deepspeed_learn_what_they_learn_without_it(kind, sta
         assert says(sharded) == says(plain)
 
     shutil.rmtree(sharded / "checkpoint-4")
-    again, _, _ = run(kind, str(tmp_path / "base"), str(sharded), stage, True)
+    again, _ = run(kind, str(tmp_path / "base"), str(sharded), stage, True)
     assert again == pytest.approx(losses, rel=1e-4)
 
 
