@@ -14,6 +14,8 @@ from afm_hf.audio.audio_loading import load_audio
 from afm_hf.conversion.export import ExportedClap
 from afm_hf.conversion.transformers_js import export_transformers_js
 
+pytestmark = pytest.mark.slow  # each exports a whole model, in minutes
+
 for package in ("onnx", "onnxscript", "onnxruntime"):
     pytest.importorskip(package)
 
