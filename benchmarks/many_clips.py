@@ -206,7 +206,7 @@ def _like(sources: list[Path], count: int) -> int:
 
 @contextlib.contextmanager
 def cluster() -> Iterator[str]:
-    """Two nodes of Ray on this machine, a core each; their address."""
+    """Two nodes of Ray on this machine, each with room for a reader and an embedder; their address."""
     from ray.cluster_utils import Cluster
 
     os.environ.update(RAY_worker_niceness="0")  # else every other process on the machine goes first

@@ -10,8 +10,8 @@ from .audio_checks import Waveform
 # Below this peak (-80 dB of full scale) there is nothing to hear: the noise of a dithered 16-bit file stays below it.
 SILENCE = 1e-4
 
-_BLOCKS_PER_S = 100  # of which is said whether something is heard in them
-_SHORTEST_S = 0.1  # what is left of a clip by cutting off its silence: a click alone, repeated, would be a hum
+BLOCKS_PER_S = 100  # of which is said whether something is heard in them
+SHORTEST_S = 0.1  # what is left of a clip by cutting off its silence: a click alone, repeated, would be a hum
 
 
 def cut_windows(
@@ -51,7 +51,7 @@ def cut_windows(
         held = _without_long_silence(held, end, length, hop)
     last = head if seen <= length else held[:end][-length:]
     if len(_heard(last, silence)):
-        yield _padded(last, min(seen, round(_SHORTEST_S * rate)))
+        yield _padded(last, min(seen, round(SHORTEST_S * rate)))
 
 
 def every_window(blocks: Iterable[Waveform], length: int, hop: int) -> Iterator[tuple[int, Waveform]]:
@@ -83,7 +83,7 @@ def every_window(blocks: Iterable[Waveform], length: int, hop: int) -> Iterator[
 def heard_share(windows: npt.NDArray[np.float32], rate: int, silence: float = SILENCE) -> npt.NDArray[np.float32]:
     """What part of each window, by time, something is heard in: `(windows, samples)` -> `(windows,)`, 0 to 1."""
     count, length = windows.shape
-    size = min(length, max(1, rate // _BLOCKS_PER_S))
+    size = min(length, max(1, rate // BLOCKS_PER_S))
     blocks = np.abs(windows[:, : length // size * size]).reshape(count, -1, size)
     return (blocks.max(axis=-1) >= silence).mean(axis=-1, dtype=np.float32)
 

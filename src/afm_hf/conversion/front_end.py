@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..audio.audio_resampling import resample_soxr
-from ..audio.audio_windows import _BLOCKS_PER_S, _SHORTEST_S, SILENCE
+from ..audio.audio_windows import BLOCKS_PER_S, SHORTEST_S, SILENCE
 from ..audio.log_mel import FLOOR
 from ..models.common.feature_extraction_afm import IN_WINDOWS, AfmFeatureExtractor
 from ..models.effects_cnn.feature_extraction_afm_effects_cnn import GAIN, LARGEST, AfmEffectsCnnFeatureExtractor
@@ -51,8 +51,8 @@ class CutWindows(nn.Module):
         self.length = extractor.clip_samples(extractor.max_length_s)
         self.hop = extractor.clip_samples(extractor.window_hop_s) if extractor.window_hop_s else self.length
         self.silence = 0.0 if extractor.allow_silence else SILENCE
-        self.least = round(_SHORTEST_S * extractor.sampling_rate)
-        self.block = min(self.length, max(1, extractor.sampling_rate // _BLOCKS_PER_S))
+        self.least = round(SHORTEST_S * extractor.sampling_rate)
+        self.block = min(self.length, max(1, extractor.sampling_rate // BLOCKS_PER_S))
 
     def forward(self, samples: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         clip = samples.reshape(-1)

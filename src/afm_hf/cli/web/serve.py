@@ -66,9 +66,7 @@ def most_tokens(folder: str) -> int | None:
     return most
 
 
-def for_short_answers(
-    build_server: Callable[..., Any], most: int | None, names: set[str] | None = None
-) -> Callable[..., Any]:
+def for_short_answers(build_server: Callable[..., Any], most: int | None, names: set[str]) -> Callable[..., Any]:
     """What makes the app, for small models that answer one question.
 
     The stock server asks every model for 1024 tokens, if a request names no number: small ones have no place for them.
@@ -82,7 +80,7 @@ def for_short_answers(
         handle = chat_handler.handle_request
 
         async def bounded(body: dict[str, Any], request_id: str) -> Any:
-            return await handle(checked_request(body, most, names or set()), request_id)
+            return await handle(checked_request(body, most, names), request_id)
 
         async def refuse(_: Any, error: Exception) -> JSONResponse:
             return JSONResponse({"error": {"message": str(error), "type": "invalid_request_error"}}, status_code=400)
