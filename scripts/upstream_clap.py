@@ -36,7 +36,7 @@ def compare(checkpoints: dict[str, Path]) -> bool:
     for name, checkpoint in checkpoints.items():
         for output, difference in checks.largest_differences(checkpoint).items():
             near &= difference <= checks.ALLOWED
-            print(f"CLAP {name}, {output}: {difference:.1e} from ours at most")
+            print(f"CLAP {name}, {output}: {difference:.1e} of its scale from ours at most")
     return near
 
 
@@ -64,7 +64,7 @@ def main() -> int:
         checkpoints = checks.tiny_checkpoints(Path(place))
         near = compare({**checkpoints, **{str(checkpoint): checkpoint for checkpoint in arguments.checkpoint}})
     if not near:
-        print(f"The outputs are further than {checks.ALLOWED:g} from this package's.", file=sys.stderr)
+        print(f"The outputs are further than {checks.ALLOWED:g} of their scale from this package's.", file=sys.stderr)
     if arguments.no_tests:
         return int(not near)
     if not common_tests().is_dir():

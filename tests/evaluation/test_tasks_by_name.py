@@ -185,7 +185,7 @@ def pairs(tmp_path_factory):
 
 def test_fine_tuning_learns_from_the_other_folds_and_goes_on(clap, pairs, tmp_path):
     items, labels = by_fold(pairs), ["birds", "car", "cow"]
-    options = {"epochs": 15, "learning_rate": 1e-3, "batch_size": 3, "folder": tmp_path / "kept"}
+    options = {"epochs": 15, "learning_rate": 1e-4, "batch_size": 3, "folder": tmp_path / "kept"}
     before = {name: value.clone() for name, value in clap.model.state_dict().items()}
     result = run(FineTuneTask(clap, items, labels, **options), items, tmp_path / "run", progress=False, draws=0)
     assert result.metrics["accuracy"] == 1 and result.count == 6

@@ -89,9 +89,9 @@ def test_both_ways_at_once_and_the_label_that_was_said(monkeypatch):
     options = {"similarity_model": clap, "prompt": "what is it"}
     both = pipe.classify(clips(2), LABELS, method="both", batch_size=2, **options)[1]
     alone = pipe.classify(clips(2)[1], LABELS, **options)
-    assert scores(both["likelihood"]) == pytest.approx(scores(alone))
+    assert scores(both["likelihood"]) == pytest.approx(scores(alone), abs=1e-4)  # of a batch of two, and of one
     assert scores(both["similarity"]) == pytest.approx(
-        scores(pipe.classify(clips(2)[1], LABELS, method="similarity", **options))
+        scores(pipe.classify(clips(2)[1], LABELS, method="similarity", **options)), abs=1e-4
     )
     assert both["match"] is None
     said = {"Wind.": "wind", "there is a dog and a cat": "a dog", "a dog in the wind": None, "": None}

@@ -310,6 +310,8 @@ def test_an_approximate_index_finds_what_it_says(tmp_path, small_sample, kind):
     ]
     # The recall is that of 30 queries, of which ten are rows; if all of those were found, the 20 have the rest.
     assert np.mean(shares) >= (30 * found.recall - 10) / 20 - 1e-6
+    alone = [one[0].path == other[0].path for one, other in zip(store.search(queries, 1), approximate, strict=True)]
+    assert np.mean(alone) >= 0.9, "the nearest is found as surely where nothing else is wanted"
     assert store.build_approximation("none") is None and ClipStore.load(tmp_path / "emb.lance").approximation is None
     assert list(store.table.list_indices()) == []
 

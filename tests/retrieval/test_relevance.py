@@ -29,8 +29,10 @@ def test_a_hit_is_relevant_where_words_fit_better_than_everyday_sounds(folder, t
     texts = embedder.embed_text(["a choir", *EVERYDAY_SOUNDS])
     for hit in words["results"]:
         cosines = texts @ embedder.embed_audio([hit["file"]])[0]
-        above = cosines[0] > np.quantile(cosines[1:], 0.9)
-        assert 0 <= hit["relevance"] <= 1 and (hit["relevance"] > 0.5) == above
+        above = cosines[0] - np.quantile(cosines[1:], 0.9)
+        assert 0 <= hit["relevance"] <= 1
+        # "a choir" is one of the everyday sounds: where it stands at the quantile itself, rounding decides
+        assert (hit["relevance"] > 0.5) == (above > 0) or abs(above) < 1e-6
     assert all(hit["relevance"] is None for hit in sound["results"]), "a sound is not compared with words"
     assert "relevance" in run(*given).stdout
     assert "relevance" not in json.loads(run(*given[:-1], "--json").stdout)[0]["results"][0]

@@ -8,6 +8,7 @@ first is taken that finds as many of them as wanted.
 """
 
 import json
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, TypeAlias
@@ -24,6 +25,7 @@ Queries: TypeAlias = Embeddings | Callable[[], Embeddings] | None  # or what mak
 KINDS = ("ivf-rq", "ivf-pq", "hnsw-sq")
 PAYS_FROM = 50_000  # rows; below, comparing with all takes a fraction of a second
 RECALL_AT = 10
+_MEASURED_WITH = RECALL_AT + 1  # rows that are asked for: a row of the table finds itself, too
 
 _SETTINGS = "afm_hf_search"  # the key, in the metadata of the vectors' column
 _SAMPLE = 100  # rows that are asked for their neighbours
@@ -63,9 +65,12 @@ def settings_of(table: Any) -> Approximation | None:
     return Approximation(**json.loads(said)) if said else None
 
 
-def tuned(query: Any, settings: Approximation, has_condition: bool = False) -> Any:
-    """LanceDB's query, told how to ask the index; with a condition it goes on where too few rows fulfil it."""
-    query = query.refine_factor(settings.refine)
+def tuned(query: Any, settings: Approximation, top_k: int, has_condition: bool = False) -> Any:
+    """LanceDB's query for `top_k` rows, told how to ask the index; with a condition it goes on where too few fulfil it.
+
+    Where fewer rows are wanted than the recall was measured with, as many are compared anew as then.
+    """
+    query = query.refine_factor(math.ceil(settings.refine * _MEASURED_WITH / min(top_k, _MEASURED_WITH)))
     if settings.kind.startswith("hnsw"):
         return query.ef(settings.effort)
     if has_condition:
@@ -196,8 +201,10 @@ def exact_neighbours(
 
 def _share(table: Any, settings: Approximation, query: Embeddings, own: int, nearest: npt.NDArray[np.int64]) -> float:
     """What part of a query's nearest rows the index finds."""
-    asked = table.search(query, vector_column_name=EMBEDDING).distance_type("dot").limit(RECALL_AT + 1)
-    rows = tuned(asked, settings).select(["_distance"]).with_row_id(True).to_arrow()["_rowid"].to_pylist()
+    asked = table.search(query, vector_column_name=EMBEDDING).distance_type("dot").limit(_MEASURED_WITH)
+    rows = (
+        tuned(asked, settings, _MEASURED_WITH).select(["_distance"]).with_row_id(True).to_arrow()["_rowid"].to_pylist()
+    )
     found = [row for row in rows if row != own][:RECALL_AT]
     wanted = set(nearest.tolist()) - {-1}
     return len(wanted & set(found)) / len(wanted) if wanted else 1.0

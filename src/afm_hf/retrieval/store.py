@@ -208,7 +208,11 @@ class ClipStore:
         for direction in directions:
             query = self.table.search(direction, vector_column_name=EMBEDDING).distance_type("dot").limit(top_k)
             query = query.select(columns).with_row_id(True)
-            query = query.bypass_vector_index() if approximation is None else tuned(query, approximation, bool(where))
+            query = (
+                query.bypass_vector_index()
+                if approximation is None
+                else tuned(query, approximation, top_k, bool(where))
+            )
             with self._conditions(where):
                 found = (query.where(where, prefilter=True) if where else query).to_list()
             hits = [_hit(row, everyday) for row in found]

@@ -153,7 +153,7 @@ def test_the_loss_over_processes_counts_the_pairs_of_all(said):
 def test_a_loss_is_there_without_being_asked_for_where_counts_allow_it():
     model = clap_parts()[0]
     inputs = batch("rain", "a dog")
-    assert model(**inputs).loss.item() == pytest.approx(model(**inputs, return_loss=True).loss.item())
+    assert model(**inputs).loss.item() == pytest.approx(model(**inputs, return_loss=True).loss.item(), rel=1e-5)
     assert model(**inputs, return_loss=False).loss is None
     fewer = {**inputs, "input_features": inputs["input_features"][:1]}
     assert model(**fewer).loss is None and model.train()(**fewer).loss is None
