@@ -266,6 +266,26 @@ def test_search_ranks_by_cosine_similarity():
     assert len(index.search(np.eye(1, 3, dtype=np.float32), top_k=100)[0]) == 4
 
 
+@pytest.mark.parametrize("top_k", [1, 5, 499, 500])
+def test_the_best_are_those_of_a_whole_sort_also_where_scores_are_equal(top_k):
+    rows = np.random.default_rng(0).integers(-1, 2, (500, 4)).astype(np.float32)  # few directions
+    rows[:, 3] += 5
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    index = AudioIndex(rows, [FileState(f"/{n}.wav", 1, 2) for n in range(500)], "m", "f" * 64)
+    scores = np.array([hit.score for hit in sorted(index.search(rows[:1], 500)[0], key=lambda hit: hit.row)])
+    wanted = np.argsort(-scores, kind="stable")[:top_k]
+    assert [hit.row for hit in index.search(rows[:1], top_k)[0]] == wanted.tolist()
+
+
+def test_other_embeddings_put_into_an_index_are_checked_and_searched():
+    index = small_index()
+    index.embeddings = index.embeddings[::-1].copy()
+    assert index.search(np.array([[0.0, 0.0, 1.0]], np.float32), top_k=1)[0][0].row == 1
+    index.embeddings = 2 * index.embeddings
+    with pytest.raises(ValueError, match=r"length 1, but that of /a.wav has length 2"):
+        index.search(np.eye(1, 3, dtype=np.float32))
+
+
 def test_search_refuses_what_does_not_fit():
     index = small_index()
     with pytest.raises(ValueError, match=r"shape \(1, 5\); expected \(queries, 3\)"):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
@@ -83,6 +84,7 @@ class AudioIndex:
                 f"An index needs embeddings of length 1, but that of {self.files[wrong[0]].path} has length "
                 f"{lengths[wrong[0]]:g} ({wrong.size} of {len(self.files)} are wrong)."
             )
+        self._lengths, self._measured = lengths, self.embeddings
 
     def __len__(self) -> int:
         return len(self.files)
@@ -113,9 +115,11 @@ class AudioIndex:
                 infinity), or `top_k` is below 1.
         """
         directions = as_directions(queries, self.embeddings.shape[1], top_k)
-        lengths = np.linalg.norm(self.embeddings, axis=1)  # 1 but for the rounding of half precision
-        scores = directions @ self.embeddings.T / lengths  # (queries, dim) @ (dim, files)
-        order = np.argsort(-scores, axis=1, kind="stable")[:, :top_k]
+        scores = directions @ self.embeddings.T  # (queries, dim) @ (dim, files)
+        if self._measured is not self.embeddings:  # others were put in their place: check and measure them
+            self.__post_init__()
+        scores /= self._lengths  # 1 but for the rounding of half precision
+        order = [_best(line, top_k) for line in scores]
         least = -np.inf if min_score is None else min_score
         return [
             [
@@ -177,6 +181,14 @@ class AudioIndex:
             "settings": self.settings,
             "failures": self.failures,
         }
+
+
+def _best(scores: npt.NDArray[np.float32], top_k: int) -> npt.NDArray[np.int64]:
+    """Numbers of the highest scores, the best first, of equal ones the first; only those in question are sorted."""
+    rows = np.arange(len(scores))
+    if top_k < len(scores):
+        rows = np.flatnonzero(scores >= np.partition(scores, -top_k)[-top_k])
+    return rows[np.argsort(-scores[rows], kind="stable")][:top_k]
 
 
 def relevance_of(score: float, embedding: Any, everyday: Embeddings | None) -> float | None:
