@@ -209,14 +209,16 @@ def labels(folder: Path, rounds: int) -> Iterator[Figure]:
 
 
 LOADING = """
-import sys, time, resource
+import sys, time
+sys.path.insert(0, sys.argv[2])
 import torch, transformers
 from transformers import AutoModel, AutoTokenizer, AutoFeatureExtractor
 from afm_hf.retrieval import ClapEmbedder
 import afm_hf.models.clap_afm.modeling_clap_afm, transformers.models.gpt2.modeling_gpt2
-before, memory = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+from peak_memory import peak_mb, peak_mb_from_now_on
+memory, before = peak_mb_from_now_on(), time.process_time()
 embedder = ClapEmbedder(sys.argv[1], "cpu")
-print(time.process_time() - before, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory) / 1024)
+print(time.process_time() - before, peak_mb() - memory)
 """
 
 
@@ -244,9 +246,8 @@ def start(folder: Path, rounds: int) -> Iterator[Figure]:
     checkpoint = save_ours(folder / "model")
     found = []
     for round_ in range(rounds + 1):
-        said = subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", LOADING, checkpoint], capture_output=True, text=True, check=True
-        )
+        words = [sys.executable, "-W", "ignore", "-c", LOADING, checkpoint, str(Path(__file__).parent)]
+        said = subprocess.run(words, capture_output=True, text=True, check=True)
         if round_:
             found.append([float(number) for number in said.stdout.split()[-2:]])
     seconds, memory = (list(column) for column in zip(*found, strict=True))

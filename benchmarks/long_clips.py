@@ -12,7 +12,6 @@ of it is 605 MB. The models are the bundled ones.
 import argparse
 import json
 import multiprocessing
-import resource
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -25,6 +24,7 @@ import soundfile
 import torch
 from clap import show
 from figures import GOALS, Figure
+from peak_memory import peak_mb, peak_mb_from_now_on
 from transformers import AutoFeatureExtractor, pipeline
 
 import afm_hf
@@ -96,17 +96,13 @@ WAYS = {
 }
 
 
-def peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-
-
 @torch.inference_mode()
 def measure(way: str, warm_up: str, path: str) -> dict[str, float]:
     """Memory in MB and processor seconds of one clip; runs in a process of its own."""
     torch.set_num_threads(1)
     hear = WAYS[way]()
     hear(warm_up)
-    before, began = peak_mb(), time.process_time()
+    before, began = peak_mb_from_now_on(), time.process_time()
     hear(path)
     return {"whole_mb": peak_mb(), "more_mb": peak_mb() - before, "processor_s": time.process_time() - began}
 

@@ -30,6 +30,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from figures import GOALS, Figure, in_turns, ratios, say
+from peak_memory import peak_mb, peak_mb_from_now_on
 
 from afm_hf.retrieval import AudioIndex, ClipStore, FileState
 from afm_hf.retrieval.approximate import exact_neighbours
@@ -75,7 +76,7 @@ def make(place: Path, rows: int, dim: int) -> ClipStore:
 
 def search(place: Path, how: str, queries: Vectors) -> dict[str, Any]:
     """Searches in this process: milliseconds, numbers of the rows found, growth of the memory at its peak."""
-    before = memory_from_now_on()
+    before = peak_mb_from_now_on()
     if how == "memory":
         index: Any = AudioIndex(*in_memory(place), "random", "0" * 64)
         ask = lambda query: index.search(query[None], TOP_K)[0]  # noqa: E731
@@ -92,7 +93,7 @@ def search(place: Path, how: str, queries: Vectors) -> dict[str, Any]:
         times.append(time.perf_counter() - began)
         found.append([int(hit.path[1:-4]) for hit in hits])
     ms = [seconds * 1e3 for seconds in times]
-    return {"first_ms": first * 1e3, "ms": ms, "found": found, "memory_mb": peak() - before}
+    return {"first_ms": first * 1e3, "ms": ms, "found": found, "memory_mb": peak_mb() - before}
 
 
 def beside_peers(place: Path, queries: Vectors) -> dict[str, Any]:
@@ -135,21 +136,6 @@ def in_memory(place: Path) -> tuple[Vectors, list[FileState]]:
         filled += len(column)
         files += [FileState(path, 0, 0) for path in batch.column("path").to_pylist()]
     return rows, files
-
-
-def memory_from_now_on() -> float:
-    """Memory that this process has, MB; where Linux lets it, its peak begins anew here."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        print("the peak of the memory holds what the imports took", file=sys.stderr)
-    return peak()
-
-
-def peak() -> float:
-    """The most memory that this process has had, MB."""
-    status = Path("/proc/self/status").read_text()
-    return float(status.partition("VmHWM:")[2].split()[0]) / 1e3
 
 
 def in_process(place: Path, how: str, queries: Vectors) -> dict[str, Any]:

@@ -23,7 +23,6 @@ import argparse
 import json
 import multiprocessing
 import os
-import resource
 import statistics
 import sys
 import tempfile
@@ -38,6 +37,7 @@ import torch
 import training_peers
 from clap import processor_name, show
 from figures import GOALS, Figure, ratios
+from peak_memory import peak_mb, peak_mb_from_now_on
 from transformers import AutoModel, AutoProcessor, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
@@ -139,11 +139,9 @@ class Clock(TrainerCallback):
         self.bare_steps.append(self.now() - start)
 
 
-def peak_mb() -> float:
-    """Most memory so far."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+def peak() -> float:
+    """Most memory so far, in MB; that of the GPU if there is one."""
+    return torch.cuda.max_memory_allocated() / 1e6 if torch.cuda.is_available() else peak_mb()
 
 
 def make(case: Case) -> tuple[type[Trainer], Any, Any, list[dict[str, Any]]]:
@@ -180,7 +178,8 @@ def measure(case: Case) -> dict[str, Any]:
     torch.set_num_threads(case.threads)
     torch.manual_seed(0)
     trainer_class, model, collator, rows = make(case)
-    beginning = peak_mb()
+    peak_mb_from_now_on()
+    beginning = peak()
     clock = Clock(case.bare, case.cpu_time)
     own = {"cached_chunk": case.cached_chunk} if case.recipe == "clap" else {}
     with tempfile.TemporaryDirectory() as folder:
@@ -211,7 +210,7 @@ def measure(case: Case) -> dict[str, Any]:
         "samples_per_s": case.batch / step,
         "step_s": step,
         "waits_for_data": sum(clock.waits[1 : len(clock.steps)]) / sum(clock.steps[1:]),
-        "peak_mb": peak_mb() - beginning,
+        "peak_mb": peak() - beginning,
     }
     if case.bare:
         bare = statistics.median(clock.bare_steps[1:])
