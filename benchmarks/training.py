@@ -192,6 +192,7 @@ def measure(case: Case) -> dict[str, Any]:
             dataloader_persistent_workers=case.workers > 0,
             gradient_checkpointing=case.checkpointing,
             bf16=case.bf16,
+            use_cpu=not torch.cuda.is_available(),  # without it bf16 asks for a GPU
             save_strategy="no",
             remove_unused_columns=False,
             report_to=[],

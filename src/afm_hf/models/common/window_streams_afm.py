@@ -10,8 +10,8 @@ from ...audio.audio_ahead import made_ahead
 from ...audio.audio_checks import AudioDecodeError
 
 # Windows whose log-mels are computed at a time.
-WINDOWS_AT_A_TIME = 16
-MOST_PARTS = 3  # of so many windows each, 48 windows; a clip of as many or more is long
+WINDOWS_AT_A_TIME = 8
+MOST_PARTS = 6  # of so many windows each, 48 windows; a clip of as many or more is long
 
 Made = tuple[
     torch.Tensor, torch.Tensor
