@@ -102,8 +102,8 @@ def speech_row() -> Row:
     """Its last layer: those behind the chosen one would not train."""
     sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
     convolutions = {"conv_dim": (8, 8), "conv_kernel": (10, 4), "conv_stride": (5, 4)}
-    # One group of 16: with AMX, torch 2.13's oneDNN gives wrong numbers in bfloat16 for groups of eight and even kernels
-    # (cosine of 0.2 to float32, and 1.0 with oneDNN switched off). Encoders of real size have 48 or 64 a group.
+    # One group of 16: with AMX, torch 2.13's oneDNN gives wrong numbers in bfloat16 for groups of eight and even
+    # kernels (cosine of 0.2 to float32, and 1.0 with oneDNN off). Encoders of real size have 48 or 64 a group.
     positions = {"num_conv_pos_embeddings": 8, "num_conv_pos_embedding_groups": 1, "layerdrop": 0.0}
     encoder = Wav2Vec2Config(vocab_size=8, **sizes, **convolutions, **positions)
     model = AfmSpeechEncoderModel(AfmSpeechEncoderConfig(encoder_config=encoder, layer=2)).eval()
