@@ -181,9 +181,18 @@ def labels(folder: Path, rounds: int) -> Iterator[Figure]:
     """527 labels on one clip; the labels are encoded anew each time, and once more as they are kept on disk."""
     chosen = [words(label) for label in range(LABELS)]
     clip = np.random.default_rng(0).normal(scale=0.1, size=int(SECONDS * 48000)).astype(np.float32)
-    embedder = ClapEmbedder(save_ours(folder / "model"), "cpu")
-    parts = {"feature_extractor": embedder.feature_extractor, "tokenizer": embedder.tokenizer}
-    own = ZeroShotAudioClassificationPipeline(model=embedder.model, **parts, device="cpu")
+    checkpoint = save_ours(folder / "model")
+    formats = ["float32", *(["bfloat16"] if has_bfloat16(torch.device("cpu")) else [])]
+    embedders = {each: ClapEmbedder(checkpoint, "cpu", each) for each in formats}
+    own = {
+        each: ZeroShotAudioClassificationPipeline(
+            model=embedder.model,
+            feature_extractor=embedder.feature_extractor,
+            tokenizer=embedder.tokenizer,
+            device="cpu",
+        )
+        for each, embedder in embedders.items()
+    }
     theirs = StockPipeline(
         model=stock(),
         feature_extractor=ClapFeatureExtractor(truncation="rand_trunc"),
@@ -191,19 +200,18 @@ def labels(folder: Path, rounds: int) -> Iterator[Figure]:
         device="cpu",
     )
 
-    def ours(megabytes: str) -> None:
+    def ours(megabytes: str, number_format: str = "float32") -> None:
         os.environ[SIZE_VARIABLE] = megabytes
-        own.clear_label_cache()
-        own(clip, candidate_labels=chosen, sampling_rate=48000)
+        own[number_format].clear_label_cache()
+        own[number_format](clip, candidate_labels=chosen, sampling_rate=48000)
 
-    works = {
-        "transformers": lambda: theirs(clip, candidate_labels=chosen),
-        "encoded": lambda: ours("0"),
-        "from disk": lambda: ours("256"),
-    }
+    works = {"transformers": lambda: theirs(clip, candidate_labels=chosen), "encoded": lambda: ours("0")}
+    if "bfloat16" in formats:
+        works["encoded, bfloat16"] = lambda: ours("0", "bfloat16")
+    works["from disk"] = lambda: ours("256")
     spent = in_turns(works, rounds)
-    goal = GOALS["labels", "527 labels"]
-    for how, wanted in (("encoded", goal), ("from disk", None)):
+    for how in (name for name in works if name != "transformers"):
+        wanted = GOALS["labels", "527 labels"] if how.startswith("encoded") else None
         found = ratios(spent["transformers"], spent[how])
         yield Figure(f"{LABELS} labels on one clip, {how}", "transformers' pipeline", found, goal=wanted)
 
