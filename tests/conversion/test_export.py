@@ -90,3 +90,9 @@ def test_what_cannot_be_exported_is_said(tmp_path):
         export_clap(model.bfloat16(), tmp_path / "b", 40, format="torch-export")
     with pytest.raises(ValueError, match=r"no export\.json"):
         ExportedClap.load(tmp_path)
+
+
+def test_transformers_js_has_no_batches(tmp_path):
+    options = ["--format", "transformers.js", "--batch-size", 2]
+    assert "--batch-size" in run_command("export", "clap-small", "-o", tmp_path / "out", *options, code=2).output
+    assert not (tmp_path / "out").exists()

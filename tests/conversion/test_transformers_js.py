@@ -106,10 +106,3 @@ def test_other_encoders(config, tmp_path):
         inputs = {"input_ids": ids.numpy(), "attention_mask": torch.ones_like(ids).numpy()}
         logits = run.run(["logits_per_audio"], {**inputs, "input_values": clip[None, None]})[0]
         np.testing.assert_allclose(logits, wanted.numpy(), atol=1e-3)
-
-
-def test_a_batch_is_refused(tmp_path):
-    refused = run_command(
-        "export", "clap-small", "-o", tmp_path / "out", "--format", "transformers.js", "--batch-size", 2, code=1
-    )
-    assert "--batch-size" in refused.output
