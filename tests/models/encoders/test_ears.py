@@ -29,6 +29,7 @@ from afm_hf import (
     MellowForCausalLM,
     PengiConfig,
     PengiForConditionalGeneration,
+    bundled_model,
 )
 
 YAMNET = AfmYamnetConfig(channels=[8, 12], strides=[1, 2], stem_channels=4, use_class_head=False)
@@ -245,3 +246,19 @@ def test_mellow_may_do_without_the_embedding_of_the_clip():
     torch.testing.assert_close(tokens[:, 0], model.model.audio_projection(frames.mean(1)))
     with pytest.raises(ValueError, match=r'`clip_vector="classes"` needs an encoder'):
         MellowConfig(audio_config={"model_type": "afm_cnn14", "use_clipwise_head": True}, clip_vector="classes")
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("name", ["clap-small", "pengi-small", "mellow-small", "adiff-small"])
+def test_saved_ears_are_loaded_in_the_number_format_that_is_asked_for(name, dtype):
+    """Their configs stand in a list, where transformers leaves the format of their training."""
+    model = AutoModel.from_pretrained(bundled_model(name), dtype=dtype)
+    kept = {name for name, value in model.named_parameters() if value.dtype != dtype}
+    assert {part.rsplit(".", 1)[-1] for part in kept} <= {"logit_scale"}, "the scale alone stays as it is"
+    extractor = AutoFeatureExtractor.from_pretrained(bundled_model(name))
+    heard = features(extractor, noise(2)).to(dtype)
+    if name in ("mellow-small", "adiff-small"):
+        heard = heard[:, None].expand(-1, 2, -1, -1, -1)  # they hear pairs
+    with torch.no_grad():
+        pooled = model.get_audio_features(input_features=heard).pooler_output
+    assert pooled.dtype == dtype and bool(pooled.isfinite().all())

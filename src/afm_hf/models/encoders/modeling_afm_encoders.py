@@ -94,9 +94,10 @@ class AfmEarsModel(StillBatchNorms, PreTrainedModel):
 
     def __init__(self, config: AfmEarsConfig) -> None:
         super().__init__(config)
-        attention = {"attn_implementation": config._attn_implementation}
+        # The number format that the whole is loaded in, which transformers does not pass on to lists of configs.
+        shared = {"attn_implementation": config._attn_implementation, "dtype": torch.get_default_dtype()}
         self.ears = nn.ModuleList(
-            SINGLE_ENCODERS[ear.model_type]._from_config(ear, **attention) for ear in config.configs()
+            SINGLE_ENCODERS[ear.model_type]._from_config(ear, **shared) for ear in config.configs()
         )
         # transformers collects these names from the parts of a model, but not from lists of them.
         kept: list[Any] = [ear._keep_in_fp32_modules_strict for ear in self.ears]
