@@ -68,7 +68,7 @@ def measure(parts: tuple[Any, Any, Any], labels: list[str], repeats: int) -> Ite
     def call(fresh: bool) -> None:
         if fresh:
             classify.clear_label_cache()
-        classify(clip, candidate_labels=labels)
+        classify(clip, candidate_labels=labels, sampling_rate=extractor.sampling_rate)
 
     views = torch.nn.functional.normalize(torch.randn(1, VIEWS, model.config.projection_dim), dim=-1)
 
