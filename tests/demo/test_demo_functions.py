@@ -11,7 +11,7 @@ pytest.importorskip("matplotlib")
 from afm_hf.demo.adaptation import COLUMNS, adapt_to_clips
 from afm_hf.demo.answers import answer_question, caption_clip, tell_difference
 from afm_hf.demo.classify import classify_clip, split_labels
-from afm_hf.demo.clips import MOST_CLIPS, example_clips, licence_line, message_for_visitors, read_clip
+from afm_hf.demo.clips import MOST_CLIPS, Clip, example_clips, licence_line, message_for_visitors, read_clip
 from afm_hf.demo.models import DemoModels
 from afm_hf.demo.pictures import band_frequencies, clip_picture
 from afm_hf.demo.quality import score_quality
@@ -177,6 +177,31 @@ def test_a_clip_of_few_samples_has_a_picture(models, tmp_path):
     clip = read_clip(tmp_path / "click.wav", extractor)
     clip_picture(clip, extractor).savefig(tmp_path / "click.png")
     assert (tmp_path / "click.png").stat().st_size > 1000
+
+
+WITHOUT_GREY = [("windows", []), ("segments", []), (None, [])]
+
+
+@pytest.mark.parametrize(
+    ("truncation", "grey"),
+    [("first", [(2.415, 6.0)]), ("center", [(0.0, 1.7925), (4.2075, 6.0)]), *WITHOUT_GREY],
+)
+def test_what_the_model_does_not_hear_is_grey_and_said(models, truncation, grey):
+    extractor = models.pipeline("zero-shot-audio-classification").feature_extractor
+    assert extractor.truncation == "windows"  # which holds where nothing else is said
+    noise = np.random.default_rng(0).normal(scale=0.1, size=6 * extractor.sampling_rate).astype(np.float32)
+    wave = clip_picture(Clip("noise.wav", noise, extractor.sampling_rate), extractor, truncation).axes[0]
+    shaded = [(patch.get_x(), patch.get_x() + patch.get_width()) for patch in wave.patches]
+    assert shaded == [pytest.approx(part) for part in grey]
+    assert ("s of it heard" in wave.get_title()) == bool(grey)
+
+
+def test_a_caption_of_a_long_clip_hears_all_of_it_and_an_answer_its_beginning(models, clips, tmp_path):
+    rain, rate = soundfile.read(clips["rain"], dtype="float32")
+    soundfile.write(tmp_path / "long.wav", np.tile(rain, 3), rate)
+    _, whole = caption_clip(models, str(tmp_path / "long.wav"))
+    *_, beginning, _ = answer_question(models, str(tmp_path / "long.wav"), None, "what is the sound?")
+    assert not whole.axes[0].patches and len(beginning.axes[0].patches) == 1
 
 
 def test_examples_come_with_their_licences(clips):

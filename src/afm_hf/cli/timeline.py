@@ -191,5 +191,5 @@ def with_pictures(results: Results, files: dict[str, Path]) -> Iterator[tuple[st
     for path, result in results:
         if path in files:
             with replaced(files[path], "the picture") as unfinished:
-                timeline_picture(result, Path(path).name).savefig(unfinished, format="png", dpi=150)
+                timeline_picture(result, Path(path).name).savefig(unfinished, format="png")
         yield path, result

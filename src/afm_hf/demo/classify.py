@@ -56,7 +56,7 @@ def classify_clip(
     )
     scores = {entry["label"]: entry["score"] for entry in result["labels"]}
     over_time = timeline_picture(result, clip.name) if len(result["chunks"]) > 1 else None
-    return scores, over_time, clip_picture(clip, pipe.feature_extractor, whole=heard != "its beginning")
+    return scores, over_time, clip_picture(clip, pipe.feature_extractor, HEARD[heard])
 
 
 def split_labels(labels: str, least: int = 1) -> list[str]:

@@ -12,6 +12,8 @@ from .clips import Clip
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+WIDTH = 5.2  # inches; wider, and a phone makes the words too small to read
+DPI = 200  # sharp on screens with several dots a pixel
 SHOWN_S = 30.0  # of a long clip; more would be a smear
 TICKS_HZ = (100, 500, 1000, 2000, 4000, 8000, 16000)
 MOST_ROWS = 20  # labels of a timeline
@@ -38,23 +40,25 @@ def drawn_front_end(extractor: Any) -> Any:
     return max(ears, key=lambda ear: ear.sampling_rate)
 
 
-def clip_picture(clip: Clip, extractor: Any, whole: bool = False) -> "Figure":
+def clip_picture(clip: Clip, extractor: Any, truncation: str | None = None) -> "Figure":
     """
-    Waveform and log-mel of a clip.
+    Waveform and log-mel of a clip; what the model does not hear of a long one is grey.
 
     Args:
         clip ([`Clip`]): The clip.
         extractor ([`AfmFeatureExtractor`]):
             Makes the log-mel, as for the model; before repeating and cutting. Of several ears that of the highest rate.
-        whole (`bool`, *optional*, defaults to `False`): The model hears all of it; if not, what it does not is grey.
+        truncation (`str`, *optional*): What of a long clip the model hears; `None` is the extractor's own setting.
     """
     shown = clip.samples[: round(SHOWN_S * clip.rate)]
     seconds = len(shown) / clip.rate
     peak = 1.05 * float(np.abs(shown).max()) or 1.0
-    figure = new_figure(7.0, 3.6)
+    start, stop = heard_part(extractor, clip.seconds, truncation)
+    figure = _page_figure(3.6)
     wave, mel = figure.subplots(2, 1, sharex=True, height_ratios=(1, 1.6))
     wave.plot(np.arange(len(shown)) / clip.rate, shown, color=BLUE, linewidth=0.5)
-    wave.set(title=_title(clip, seconds), ylabel="amplitude", xlim=(0, seconds), ylim=(-peak, peak))
+    wave.set(ylabel="amplitude", xlim=(0, seconds), ylim=(-peak, peak))
+    wave.set_title(_title(clip, seconds, stop - start), fontsize="medium")
     ear = drawn_front_end(extractor)
     least = ear.n_fft  # the transform needs at least this much
     samples = torch.from_numpy(np.pad(shown, (0, max(0, least - len(shown)))))
@@ -71,23 +75,34 @@ def clip_picture(clip: Clip, extractor: Any, whole: bool = False) -> "Figure":
     _frequency_axis(mel, band_frequencies(ear))
     mel.set(xlabel="time (s)", ylabel="frequency (Hz)", xlim=(0, seconds))
     figure.colorbar(image, ax=mel, label="log-mel")
-    if not whole and extractor.max_length_s < seconds:
-        for axis in (wave, mel):
-            axis.axvspan(extractor.max_length_s, seconds, color="white" if axis is mel else "grey", alpha=0.4)
-            axis.axvline(extractor.max_length_s, color=GREY, linestyle="--", linewidth=1)
+    for left, right, edge in ((0.0, start, start), (stop, clip.seconds, stop)):
+        if left < right:
+            for axis in (wave, mel):
+                axis.axvspan(left, right, color="white" if axis is mel else "grey", alpha=0.4)
+                axis.axvline(edge, color=GREY, linestyle="--", linewidth=1)
     return figure
+
+
+def heard_part(extractor: Any, seconds: float, truncation: str | None = None) -> tuple[float, float]:
+    """Start and end in s of what is heard of a clip of `seconds`; all of it for windows, and where chance decides."""
+    place = {"first": 0.0, "center": 0.5}.get(truncation or extractor.truncation)
+    if place is None or seconds <= extractor.max_length_s:
+        return 0.0, seconds
+    start = place * (seconds - extractor.max_length_s)
+    return start, start + extractor.max_length_s
 
 
 def segment_picture(scores: list[float], segment_s: float, seconds: float) -> "Figure":
     """Score of each segment over time; segments are `segment_s` long, and the last ends with the clip of `seconds`."""
     starts = [min(index * segment_s, max(0.0, seconds - segment_s)) for index in range(len(scores))]
-    figure = new_figure(7.0, 2.4)
+    figure = _page_figure(2.4)
     axis = figure.subplots()
     for start, score in zip(starts, scores, strict=True):
         axis.plot(
             [start, min(start + segment_s, seconds)], [score, score], color=BLUE, linewidth=4, solid_capstyle="butt"
         )
-    axis.set(title="score of each segment", xlabel="time (s)", ylabel="score", xlim=(0, seconds), ylim=(0, 1.02))
+    axis.set(xlabel="time (s)", ylabel="score", xlim=(0, seconds), ylim=(0, 1.02))
+    axis.set_title("score of each segment", fontsize="medium")
     axis.grid(alpha=0.3)
     return figure
 
@@ -112,7 +127,7 @@ def timeline_picture(result: dict[str, Any], name: str) -> "Figure":
             edges.append(start)
         columns.append([chunk["scores"].get(label, np.nan) for label in shown])
         edges.append(end)
-    figure = new_figure(7.0, 1.4 + 0.3 * len(shown))
+    figure = _page_figure(1.4 + 0.3 * len(shown))
     axis = figure.subplots()
     places = np.arange(len(shown) + 1) - 0.5
     scores = np.ma.masked_invalid(np.reshape(columns, (-1, len(shown)))).T
@@ -121,29 +136,39 @@ def timeline_picture(result: dict[str, Any], name: str) -> "Figure":
     figure.colorbar(image, ax=axis, label="score")
     axis.set_yticks(range(len(shown)), [plain(label, 30) for label in shown])
     more = f" ({len(shown)} of {len(highest)} labels)" if len(shown) < len(highest) else ""
-    axis.set(title=f"{plain(name, 40)}{more}", xlabel="time (s)", xlim=(0, edges[-1]), ylim=(len(shown) - 0.5, -0.5))
+    axis.set(xlabel="time (s)", xlim=(0, edges[-1]), ylim=(len(shown) - 0.5, -0.5))
+    axis.set_title(f"{plain(name, 40)}{more}", fontsize="medium")
     return figure
 
 
 def entropy_picture(entropies: list[float], labels: int) -> "Figure":
     """Entropy before each step and after the last, in nats; the title says what a guess among `labels` labels has."""
-    figure = new_figure(7.0, 2.8)
+    figure = _page_figure(2.6)
     axis = figure.subplots()
     axis.plot(range(len(entropies)), entropies, color=BLUE, marker="o", markersize=4)
     axis.set(
-        title=f"entropy of the prediction (a guess among {labels} labels: {np.log(labels):.2f})",
         xlabel="step",
         ylabel="entropy (nats)",
         ylim=(0, max(1e-3, 1.15 * max(entropies))),
+    )
+    axis.set_title(
+        f"entropy of the prediction (a guess among {labels} labels: {np.log(labels):.2f})", fontsize="medium"
     )
     axis.locator_params(axis="x", integer=True)
     axis.grid(alpha=0.3)
     return figure
 
 
-def _title(clip: Clip, seconds: float) -> str:
+def _page_figure(height: float) -> "Figure":
+    figure = new_figure(WIDTH, height)
+    figure.set_dpi(DPI)
+    return figure
+
+
+def _title(clip: Clip, seconds: float, heard_s: float) -> str:
     part = f"first {seconds:.0f} of {clip.seconds:.1f} s" if seconds < clip.seconds else f"{clip.seconds:.2f} s"
-    return f"{plain(clip.name, 40)}: {part}, at {clip.rate} Hz"
+    heard = f", {heard_s:.2f} s of it heard" if heard_s < clip.seconds else ""
+    return f"{plain(clip.name, 40)}\n{part} at {clip.rate} Hz{heard}"
 
 
 def _frequency_axis(axis: Any, centres: npt.NDArray[np.float64]) -> None:

@@ -36,4 +36,4 @@ def score_quality(
     result = pipe(clip.source, prompts=(good, bad))
     over_time = segment_picture(result.segment_scores, pipe.feature_extractor.max_length_s, clip.seconds)
     shares = {good: result.score, bad: 1 - result.score}
-    return shares, over_time, clip_picture(clip, pipe.feature_extractor, whole=True)
+    return shares, over_time, clip_picture(clip, pipe.feature_extractor, "segments")
