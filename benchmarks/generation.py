@@ -18,15 +18,16 @@ ours, against eight times the loop.
 `against_the_authors`, which `run_all.py` calls, makes only every eighth step of the loop, over what ours has said, and
 takes the mean of these steps for all: the time of a step grows with its places, of which they are an even sample.
 
-Several questions about one clip are asked at once, against one after the other. `int8` is the language model in eight
-bits, as `torch.ao.quantization.quantize_dynamic` puts it, from which other tokens may come; it is a step that is
-compared, against one in fp32.
+Several questions about one clip are asked at once, against one after the other. `int8` is the model in eight bits, as
+`dtype="int8"` loads it, from which other tokens may come: its whole generation stands beside the same loop in fp32, and
+a step of it beside one in fp32 of as many rows.
 
 A decoding step cannot be faster than reading the language model's weights once; how fast this machine reads them is
 measured by a matrix-vector product of 512 MiB in turns with the generation. Weights are random, which does not change
 the work, and no token stops the generation.
 """
 
+import copy
 import functools
 import gc
 import statistics
@@ -51,6 +52,7 @@ from afm_hf import (
     PengiForConditionalGeneration,
     average_log_prob_beam_search,
 )
+from afm_hf.models.common.few_rows_afm import prepare_for_few_rows
 from afm_hf.models.prefix_lm.cache_afm import give_room
 from afm_hf.models.prefix_lm.questions_afm import heard_once
 
@@ -146,9 +148,14 @@ def log_mels(*shape: int) -> torch.Tensor:
 
 
 def without_end(model: Any) -> Any:
-    """No token ends the text; and words that differ more than those of fresh weights, lest rounding choose them."""
+    """
+    No token ends the text; and words that differ more than those of fresh weights, lest rounding choose them.
+
+    The language model is prepared as the pipelines do it.
+    """
     with torch.no_grad():
         model.get_input_embeddings().weight.mul_(5.0)
+    prepare_for_few_rows(model.model.language_model)
     model.generation_config.eos_token_id = None
     model.generation_config.pad_token_id = 0
     return model
@@ -231,18 +238,28 @@ def against_the_authors(rounds: int, new_tokens: int) -> Iterator[Figure]:
 
 
 def beside_the_loop(name: str, case: Case, rounds: int) -> Iterator[Figure]:
-    """A model's figures; a batch takes long, and has every second round alone."""
-    words, alone, batches = case.generate()[0], [], []
+    """A model's figures, in fp32 and in eight bits; a batch takes long, and has every second round alone."""
+    formats = {"": case, ", int8": replace(case, model=in_int8(case.model))}
+    words, _ = (each.generate()[0] for each in formats.values())
+    found: dict[tuple[str, str], list[float]] = {}
     for round_ in range(rounds):
-        ours = timed(case.generate)[0]
         loop = loop_seconds(case, words, EVERY)
-        alone.append(loop / ours)
-        if round_ % 2 == 0:
-            batches.append(BATCH * loop / timed(functools.partial(case.generate, BATCH))[0])
+        for of, each in formats.items():
+            found.setdefault((of, ""), []).append(loop / timed(each.generate)[0])
+            if round_ % 2 == 0:
+                seconds = timed(functools.partial(each.generate, BATCH))[0]
+                found.setdefault((of, ", batch of eight"), []).append(BATCH * loop / seconds)
     how = f"{case.new_tokens} tokens, " + (f"{case.beams} beams" if case.beams > 1 else "greedy")
-    for what, found in (("", alone), (", batch of eight", batches)):
+    for (of, what), values in found.items():
         goal = GOALS["generation", f"{name}{what}"] if case.new_tokens == NEW_TOKENS else None
-        yield Figure(f"{name}, {how}{what}", "the authors' loop, clip by clip", found, goal=goal)
+        yield Figure(f"{name}, {how}{what}{of}", "the authors' loop, clip by clip", values, goal=goal)
+
+
+def in_int8(model: Any) -> Any:
+    """A copy of a model, as `dtype="int8"` loads it."""
+    small = copy.deepcopy(model)
+    small.put_in_int8()
+    return small
 
 
 def loop_seconds(case: Case, words: torch.Tensor, every: int) -> float:
@@ -304,12 +321,9 @@ def throughput(case: Case, threads: int, results: list[dict[str, Any]]) -> None:
 
 @torch.inference_mode()
 def steps(case: Case, threads: int, results: list[dict[str, Any]]) -> None:
-    """A decoding step by rows, behind a prompt that is read already: in fp32, and with linear layers in eight bits."""
-    plain = torch.nn.ModuleList([case.model.model.language_model, case.model.lm_head])
-    linear = torch.nn.Linear(1, 1, bias=False)
-    linear.weight = case.model.lm_head.weight  # torch quantises no subclass
-    whole = torch.nn.ModuleList([case.model.model.language_model, torch.nn.Sequential(linear)])
-    eight = torch.ao.quantization.quantize_dynamic(whole, {torch.nn.Linear}, dtype=torch.qint8)
+    """A decoding step by rows, behind a prompt that is read already: in fp32, and in eight bits."""
+    small = in_int8(case.model)
+    plain, eight = ([each.model.language_model, each.lm_head] for each in (case.model, small))
     one_row = 0.0
     for rows in (1, 2, 4, BATCH):
         seconds = step_seconds(case, plain, rows)

@@ -13,6 +13,8 @@ from transformers.pipelines import PIPELINE_REGISTRY
 from transformers.utils import logging
 
 from afm_hf.cli.answers import read_pairs
+from afm_hf.models.common.int8_afm import has_vnni
+from afm_hf.models.common.int8_text_afm import has_fbgemm
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +51,18 @@ def test_captions_are_those_of_the_pipeline_in_every_format(clips, pengi, tmp_pa
     assert all(value in table for row in rows for value in row.values())
     short = lines(*base, "--max-new-tokens", 2, "--prompt", "what is it", "--truncation", "windows")
     assert all(len(row["caption"]) <= 2 for row in short)
+
+
+@pytest.mark.skipif(not (has_fbgemm() or has_vnni()), reason="torch has no kernels for this processor")
+def test_every_command_that_answers_takes_eight_bits(clips, pengi, adiff):
+    place = ["--device", "cpu", "--dtype", "int8"]
+    wanted = pipeline("audio-captioning", model=pengi, device="cpu", dtype="int8")(clips)
+    made = lines("caption", *clips, "--model", pengi, *place)
+    assert [row["caption"] for row in made] == [result[0]["generated_text"] for result in wanted]
+    assert len(lines("ask", *clips, "--question", "what is it?", "--model", pengi, *place)) == 3
+    assert lines("difference", *clips[:2], "--model", adiff, *place)[0]["first"] == clips[0]
+    refused = run("caption", *clips, "--model", pengi, "--device", "meta", "--dtype", "int8", code=2)
+    assert "is for CPUs" in refused.stderr
 
 
 def test_bad_files_are_reported_the_good_are_kept_and_the_exit_code_is_1(clips, pengi, tmp_path):

@@ -17,6 +17,8 @@ pytest.importorskip("jsonschema")
 from afm_hf.data import read_entailment, read_reasonaqa, read_table
 from afm_hf.data.synthesis import TransformersWriter, WriterError, clips_of, load_instructions, synthesize
 from afm_hf.data.synthesis.requests import request_of
+from afm_hf.models.common.int8_afm import is_int8
+from afm_hf.models.common.int8_text_afm import has_fbgemm
 
 DOGS = [f"A dog of {name} barks in the rain." for name in ("Ann", "Ben", "Cleo", "Dora")]
 
@@ -209,6 +211,16 @@ def test_the_common_beginning_is_computed_once_and_changes_nothing(tmp_path):
     assert all(text.startswith("Possible:") for text in expected)
     other = requests_for(["A dog."], "entailment")
     assert shared.write(other) == plain.write(other)
+
+
+@pytest.mark.skipif(not has_fbgemm(), reason="torch has no kernels for this processor")
+def test_answers_in_other_number_formats_are_kept_apart(tmp_path):
+    folder, requests = tiny_llama(tmp_path), requests_for(["A dog."])
+    small = TransformersWriter(folder, max_new_tokens=4, dtype="int8")
+    assert is_int8(small.model) and small.write(requests)[0].startswith("Possible:")
+    assert small.settings()["dtype"] == "int8" and "dtype" not in TransformersWriter(folder).settings()
+    with pytest.raises(ValueError, match="is for CPUs"):
+        TransformersWriter(folder, device="meta", dtype="int8")
 
 
 def test_drawn_answers_are_the_same_again_and_others_with_another_seed(tmp_path):

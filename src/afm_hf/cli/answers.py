@@ -66,10 +66,9 @@ class Answers:
         batch_size: int,
         num_workers: int,
     ) -> None:
-        from transformers import pipeline
         from transformers.pipelines import PIPELINE_REGISTRY
 
-        from ..hub.loading import check_model, pick_device, resolve_model
+        from ..hub.loading import check_model, load_pipeline, pick_device, resolve_model
 
         default = None if model else PIPELINE_REGISTRY.check_task(task)[1]["default"]["model"][0]
         source = default or resolve_model(str(model))
@@ -78,7 +77,7 @@ class Answers:
             check_model(task, model)
         picked = dtype_for(dtype, place)
         try:
-            self.pipe: Any = pipeline(task, model=source, device=place, dtype=picked or "auto", **options)
+            self.pipe: Any = load_pipeline(task, source, place, picked, **options)
         except OSError as error:
             raise OSError(f"The model {model!r} cannot be loaded: {error}") from error
         self.made_by = {"task": task, **options}

@@ -67,7 +67,7 @@ DtypeOption = Annotated[
     Dtype | None,
     typer.Option(
         "--dtype",
-        help="Number format of the model; auto: bfloat16 where the machine has it, else float32; int8: CLAP on a CPU.",
+        help="Number format of the model; auto: bfloat16 where the machine has it, else float32; int8: on a CPU.",
         show_default="the checkpoint's",
     ),
 ]

@@ -240,10 +240,7 @@ def build_task(
     Raises:
         ValueError: for an unknown task, or a model that is not for it.
     """
-    from transformers import pipeline
-
-    from ..hub.loading import pick_device, resolve_model
-    from ..hub.precision import pick_dtype
+    from ..hub.loading import load_pipeline, pick_device, resolve_model
     from ..models.clap_afm.embedding_clap_afm import logit_scale
 
     if name not in RECIPES:
@@ -251,9 +248,7 @@ def build_task(
     recipe = RECIPES[name]
     check_model(recipe.pipeline, model or recipe.model)
     given = {key: value for key, value in options.items() if value is not None and key in (*recipe.takes, "batch_size")}
-    place = pick_device(device)
-    parts = {"device": place, "dtype": pick_dtype(dtype, place) or "auto"}
-    pipe = pipeline(recipe.pipeline, model=resolve_model(model or recipe.model), **parts)
+    pipe = load_pipeline(recipe.pipeline, resolve_model(model or recipe.model), pick_device(device), dtype)
     if recipe.pipeline == ZERO_SHOT and logit_scale(pipe.model) is None:
         raise ValueError(f"{model} is a {type(pipe.model).__name__}; {name!r} needs embeddings of audio and of text.")
     return recipe.make(pipe, items, benchmark, data_dir, given)

@@ -8,7 +8,7 @@ import torch
 
 from ..models.clap_afm.embedding_clap_afm import logit_scale
 from ..models.common.fused_linear_afm import pack_linear_layers
-from ..models.common.int8_afm import quantize_audio_encoder
+from ..models.common.int8_afm import is_int8, quantize_audio_encoder
 from .bundled import ASSETS, REPLACED, bundled_model, introduce
 from .catalogue import find_checkpoint
 from .parts import complete
@@ -76,6 +76,43 @@ def check_model(pipeline: str, model: str | os.PathLike[str]) -> None:
         )
 
 
+def load_pipeline(
+    task: str,
+    model: str | os.PathLike[str],
+    device: str | torch.device = "cpu",
+    dtype: str | None = None,
+    **options: Any,
+) -> Any:
+    """
+    `transformers.pipeline`, in the number format that was asked for or not at all.
+
+    transformers' own goes on in float32 where a model cannot be in eight bits, with a warning.
+
+    Args:
+        task (`str`): Name of the pipeline.
+        model (`str`): A folder or Hub id, of [`resolve_model`].
+        device (`str` or `torch.device`): Where the model will run.
+        dtype (`str`, *optional*): `"auto"`, `"float32"`, `"int8"`, ..., see [`pick_dtype`]; None is the checkpoint's.
+        options: Passed on.
+
+    Raises:
+        ValueError: the model cannot be in that number format.
+        OSError: there is no such model.
+    """
+    from transformers import pipeline
+
+    picked = pick_dtype(dtype, device)
+    pipe: Any = pipeline(task, model=os.fspath(model), device=device, dtype=picked or "auto", **options)
+    if picked == "int8" and not is_int8(pipe.model):
+        if not hasattr(pipe.model, "put_in_int8"):
+            raise ValueError(
+                f"dtype='int8' is for models of this package, but {model} is a {type(pipe.model).__name__}. Take "
+                "dtype='float32' or 'bfloat16'."
+            )
+        pipe.model.put_in_int8()  # says why it could not be
+    return pipe
+
+
 def load_clap(
     model: str | os.PathLike[str] = "clap-small",
     dtype: str | None = None,
@@ -123,4 +160,4 @@ def pick_device(device: str | None = None) -> torch.device:
     return torch.device(device)
 
 
-__all__ = ["check_model", "load_clap", "pick_device", "resolve_model"]
+__all__ = ["check_model", "load_clap", "load_pipeline", "pick_device", "resolve_model"]

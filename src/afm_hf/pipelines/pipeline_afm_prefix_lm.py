@@ -19,7 +19,9 @@ from transformers.pipelines.base import Pipeline
 from ..audio.audio_loading import AudioDecodeError, describe_source
 from ..audio.audio_samples import is_many, is_samples, rate_of, with_rate
 from ..models.common.feature_extraction_afm import IN_WINDOWS
+from ..models.common.few_rows_afm import prepare_for_few_rows
 from ..models.common.processing_afm import pad
+from ..models.prefix_lm.modeling_afm_prefix_lm import AfmPrefixLMModel
 from ..models.prefix_lm.questions_afm import heard_once
 from .pipeline_audio_inputs import (
     AnswerStream,
@@ -66,6 +68,9 @@ class AfmPrefixLMPipeline(Pipeline):
                 "from_pretrained(...)` beside a loaded model; other models may work in the pipeline 'any-to-any'."
             )
         super().__init__(model=model, processor=processor, **kwargs)
+        for part in self.model.modules():
+            if isinstance(part, AfmPrefixLMModel):
+                prepare_for_few_rows(part.language_model)
         self.model.eval()  # a model made by hand, or just trained, would drop and mask parts of the audio
 
     def __call__(self, audios: Any, **kwargs: Any) -> Any:

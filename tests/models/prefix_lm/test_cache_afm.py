@@ -43,6 +43,7 @@ def equal(ours, stock):
 
 OPERATIONS = {
     "beams change": lambda cache: cache.reorder_cache(torch.tensor([1, 1, 0, 5, 3, 5])),
+    "beams are copied": lambda cache: cache.reorder_cache(torch.tensor([0, 0, 2, 5, 5, 5])),
     "beams change back": lambda cache: cache.reorder_cache(torch.tensor([2, 0, 1, 3, 4, 5])),
     "examples mix": lambda cache: cache.reorder_cache(torch.tensor([3, 1, 0, 2, 4, 5])),
     "drafts are refused": lambda cache: cache.crop(-2),

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..common import DeviceOption, Dtype, errors_for_users, note, progress_bar
+from ..common import DeviceOption, Dtype, dtype_for, errors_for_users, note, progress_bar
 
 _STOPPED = "Interrupted. What was answered is kept: the same command goes on."
 
@@ -141,13 +141,11 @@ def _writer(
         if device is not None or dtype is not None:
             raise ValueError("`--device` and `--dtype` are for models that are loaded here, and not for --endpoint.")
         return EndpointWriter(endpoint, model, api_key, parallel=min(batch_size, 16), **how)
-    import torch
-
     from ...data.synthesis import TransformersWriter
     from ...hub.loading import pick_device
 
-    kind = None if dtype is None else getattr(torch, dtype.value)
-    return TransformersWriter(model, str(pick_device(device)), kind, **how)
+    place = pick_device(device)
+    return TransformersWriter(model, str(place), dtype_for(dtype, place), **how)
 
 
 __all__ = ["make_data"]

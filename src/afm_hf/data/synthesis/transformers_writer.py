@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from ...models.common.int8_text_afm import quantize_text_side
 from .requests import Request, WriterError
 
 _WORTH_IT = 24  # tokens that have to be alike
@@ -26,7 +27,8 @@ class TransformersWriter:
     Args:
         model: A folder, a `*.gguf` file (which needs the gguf package), or a Hub id.
         device: `"cpu"`, `"cuda"`, ...
-        dtype: Number format of the weights; the checkpoint's own by default (GGUF: float32).
+        dtype: Number format of the weights, or its name; the checkpoint's own by default (GGUF: float32). In "int8",
+            which is for CPUs, linear layers are in eight bits.
         max_new_tokens: Length of an answer, in tokens, at most.
         temperature: 0: always the most probable token; above: drawn.
         seed: Of the draws; the same batch is answered alike again.
@@ -34,13 +36,14 @@ class TransformersWriter:
 
     Raises:
         WriterError: if the model cannot be loaded, or has no chat template.
+        ValueError: if it cannot be in eight bits there.
     """
 
     def __init__(
         self,
         model: str | os.PathLike[str],
         device: str = "cpu",
-        dtype: torch.dtype | None = None,
+        dtype: torch.dtype | str | None = None,
         max_new_tokens: int = 160,
         temperature: float = 0.0,
         seed: int = 0,
@@ -48,8 +51,11 @@ class TransformersWriter:
     ) -> None:
         self.name = str(model)
         self.max_new_tokens, self.temperature, self.seed = max_new_tokens, temperature, seed
-        self.share_start = share_start
-        self.tokenizer, self.model = _load(self.name, dtype)
+        self.share_start, self.dtype = share_start, dtype
+        in_int8 = dtype in ("int8", torch.int8)
+        self.tokenizer, self.model = _load(self.name, torch.float32 if in_int8 else dtype)
+        if in_int8:
+            quantize_text_side(self.model)
         self.model.to(device).eval()
         if getattr(self.tokenizer, "chat_template", None) is None:
             raise WriterError(f"The model {self.name} has no chat template: it is no instruct model. Choose one.")
@@ -65,6 +71,7 @@ class TransformersWriter:
             "max_new_tokens": self.max_new_tokens,
             "temperature": self.temperature,
             "seed": self.seed,
+            **({} if self.dtype is None else {"dtype": str(self.dtype).removeprefix("torch.")}),
         }
 
     @torch.no_grad()
@@ -135,7 +142,7 @@ class TransformersWriter:
         return self._start[1]
 
 
-def _load(name: str, dtype: torch.dtype | None) -> tuple[Any, Any]:
+def _load(name: str, dtype: torch.dtype | str | None) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     path, how = Path(name), {}

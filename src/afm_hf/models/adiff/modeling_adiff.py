@@ -12,7 +12,7 @@ import torch
 from transformers.cache_utils import Cache
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from ..common.modeling_afm_common import AfmMapperTransformer, AfmProjection, build_mapper
+from ..common.modeling_afm_common import AfmMapperTransformer, AfmProjection, build_mapper, encode_clips
 from ..prefix_lm.hearing_afm import checked_prompts, heard, normalised, paired, unpaired
 from ..prefix_lm.modeling_afm_prefix_lm import (
     AfmPrefixLMForConditionalGeneration,
@@ -44,7 +44,7 @@ class AdiffModel(AfmPrefixLMModel):
 
     def get_audio_embeddings(self, input_features: torch.Tensor) -> torch.Tensor:
         """Log-mels `(clips, 1, frames, mels)` -> `(clips, projection_dim)`, not normalised."""
-        return self.audio_projection(self.audio_tower(input_features).pooler_output)
+        return self.audio_projection(encode_clips(self.audio_tower, input_features, return_dict=True).pooler_output)
 
     def hear(
         self, input_features: torch.Tensor, input_features_mask: torch.Tensor | None = None, **kwargs: Any
@@ -63,7 +63,7 @@ class AdiffModel(AfmPrefixLMModel):
             ValueError: if the clips are not in pairs.
         """
         features = paired(input_features, "ADIFF", "AdiffProcessor")
-        outputs = self.audio_tower(features, return_dict=True, **kwargs)
+        outputs = encode_clips(self.audio_tower, features, return_dict=True, **kwargs)
         embeddings = unpaired(normalised(self.audio_projection(outputs.pooler_output)))  # (batch, 2, projection_dim)
         vectors = [self.first_mapper(embeddings[:, 0]), self.second_mapper(embeddings[:, 1])]
         return heard(outputs, torch.cat(vectors, dim=1), unpaired)

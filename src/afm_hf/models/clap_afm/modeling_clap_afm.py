@@ -22,7 +22,7 @@ from transformers.processing_utils import Unpack
 from transformers.utils import ModelOutput, TransformersKwargs, can_return_tuple
 
 from ..common.batch_norms_afm import StillBatchNorms
-from ..common.int8_afm import is_int8
+from ..common.int8_afm import check_can_be_saved, quantize_audio_encoder
 from ..common.modeling_afm_common import (
     AfmProjection,
     AfmProjectionLinear,
@@ -139,12 +139,12 @@ class ClapAfmPreTrainedModel(OwnCode, StillBatchNorms, PreTrainedModel):
         Raises:
             ValueError: (besides what transformers raises) the audio encoder is in eight bits, which files do not hold.
         """
-        if is_int8(self):
-            raise ValueError(
-                "A model in eight bits cannot be saved: its weights were rounded while it was loaded. Keep the "
-                "checkpoint, and load it with dtype='int8' where it runs."
-            )
+        check_can_be_saved(self)
         super().save_pretrained(save_directory, **kwargs)
+
+    def put_in_int8(self) -> None:
+        """Rounds the weights of the audio encoder, in place; see [`quantize_audio_encoder`]."""
+        quantize_audio_encoder(self)
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:

@@ -18,23 +18,28 @@ FEWEST_CHANNELS = 8  # of a convolution's input: the first ones hear the log-mel
 _NO_POST_OP: tuple[str, list[Any], str] = ("none", [], "")
 
 
-class _Int8Layer(nn.Module):
-    """Rounded weights `(out, in, ...)`, a step of each output channel, the bias in fp32."""
+class Int8Layer(nn.Module):
+    """Rounded weights `(out, in, ...)`, a step of each output channel, the bias in fp32.
+
+    Args:
+        weight (`torch.Tensor`): `(out, in, ...)`, in any floating-point format.
+        bias (`torch.Tensor`, *optional*): `(out,)`.
+    """
 
     weight: torch.Tensor
     step: torch.Tensor
     zeros: torch.Tensor
     bias: torch.Tensor | None
 
-    def __init__(self, layer: Any) -> None:
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
         super().__init__()
-        weight = layer.weight.detach().float()
+        weight = weight.detach().float()
         step = (weight.flatten(1).abs().amax(dim=1) / 127).clamp(min=torch.finfo(torch.float32).tiny)
         rounded = torch.round(weight / step.view(-1, *[1] * (weight.ndim - 1)))
-        self.register_buffer("weight", rounded.to(torch.int8))
+        self.register_buffer("weight", rounded.to(torch.int8).contiguous())
         self.register_buffer("step", step)
         self.register_buffer("zeros", torch.zeros(len(step), dtype=torch.long), persistent=False)
-        self.register_buffer("bias", None if layer.bias is None else layer.bias.detach().float())
+        self.register_buffer("bias", None if bias is None else bias.detach().float())
         self._packed: Any = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -47,19 +52,20 @@ class _Int8Layer(nn.Module):
         for name, tensor in kept.items():
             if tensor is not None:
                 setattr(self, name, tensor.to(self.weight.device))
+        check_is_cpu(self.weight.device)
         return self
 
     def _check(self, inputs: torch.Tensor) -> None:
         if self.training:
             raise ValueError("Eight-bit weights cannot be trained. Load the model with dtype='float32' for training.")
-        if inputs.device.type != "cpu":
-            raise ValueError(
-                f"dtype='int8' is for CPUs, but the model is on {inputs.device}. Take dtype='bfloat16' there."
-            )
+        check_is_cpu(inputs.device)
 
 
-class Int8Linear(_Int8Layer):
+class Int8Linear(Int8Layer):
     """A linear layer in eight bits; float32 `(..., in_features)` -> float32 `(..., out_features)`."""
+
+    def __init__(self, layer: nn.Linear) -> None:
+        super().__init__(layer.weight, layer.bias)
 
     def forward(self, inputs: torch.Tensor, gelu: bool = False) -> torch.Tensor:
         self._check(inputs)
@@ -73,11 +79,11 @@ class Int8Linear(_Int8Layer):
         return outputs.view(*inputs.shape[:-1], -1)
 
 
-class Int8Conv2d(_Int8Layer):
+class Int8Conv2d(Int8Layer):
     """A dense convolution in eight bits; float32 `(batch, in, height, width)` -> float32 `(batch, out, ...)`."""
 
     def __init__(self, layer: nn.Conv2d) -> None:
-        super().__init__(layer)
+        super().__init__(layer.weight, layer.bias)
         self.stride, self.padding, self.dilation = layer.stride, layer.padding, layer.dilation
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
@@ -110,6 +116,21 @@ def rounded(inputs: torch.Tensor) -> tuple[torch.Tensor, float, int]:
     return numbers.to(torch.uint8), step, zero
 
 
+def check_is_cpu(device: torch.device) -> None:
+    """Raises a `ValueError` on all other devices."""
+    if device.type != "cpu":
+        raise ValueError(f"dtype='int8' is for CPUs, but the model is on {device}. Take dtype='bfloat16' there.")
+
+
+def check_can_be_saved(model: nn.Module) -> None:
+    """Raises a `ValueError` if some of a model's layers are in eight bits, which files do not hold."""
+    if is_int8(model):
+        raise ValueError(
+            "A model in eight bits cannot be saved: its weights were rounded while it was loaded. Keep the "
+            "checkpoint, and load it with dtype='int8' where it runs."
+        )
+
+
 def quantize_audio_encoder(model: Any) -> Any:
     """
     Puts a CLAP's audio encoder into eight bits, in place; the model is then in evaluation mode, on the CPU.
@@ -134,22 +155,27 @@ def quantize_audio_encoder(model: Any) -> Any:
         raise ValueError(
             "dtype='int8' needs a processor with VNNI instructions, which this one lacks. Take dtype='float32'."
         )
-    found = [
-        (parent, name, layer)
-        for parent in _of_even_activations(tower)
-        for name, layer in parent.named_children()
-        if _fits(layer)
-    ]
-    if not found:
+    model.eval().to(device="cpu", dtype=torch.float32)
+    if not quantize_encoder_layers(tower):
         raise ValueError(
             f"The audio encoder of this {type(model).__name__} has no linear layer and no dense convolution that could "
             "be in eight bits. Take dtype='float32'."
         )
-    model.eval().to(device="cpu", dtype=torch.float32)
+    return model
+
+
+def quantize_encoder_layers(encoder: nn.Module) -> int:
+    """Puts what can be of an audio encoder, in float32 and on the CPU, into eight bits; gives the number of layers."""
+    found: list[tuple[nn.Module, str, Any]] = [
+        (parent, name, layer)
+        for parent in _of_even_activations(encoder)
+        for name, layer in parent.named_children()
+        if _fits(layer)
+    ]
     for parent, name, layer in found:
         small = Int8Conv2d(layer) if isinstance(layer, nn.Conv2d) else Int8Linear(layer)
         parent._modules[name] = small.eval()
-    return model
+    return len(found)
 
 
 def _of_even_activations(module: nn.Module) -> Iterator[nn.Module]:
@@ -184,7 +210,17 @@ def has_vnni() -> bool:
 
 def is_int8(model: nn.Module) -> bool:
     """Whether some of its layers are in eight bits."""
-    return any(isinstance(module, _Int8Layer) for module in model.modules())
+    return any(isinstance(module, Int8Layer) for module in model.modules())
 
 
-__all__ = ["Int8Conv2d", "Int8Linear", "has_vnni", "is_int8", "quantize_audio_encoder"]
+__all__ = [
+    "Int8Conv2d",
+    "Int8Layer",
+    "Int8Linear",
+    "check_can_be_saved",
+    "check_is_cpu",
+    "has_vnni",
+    "is_int8",
+    "quantize_audio_encoder",
+    "quantize_encoder_layers",
+]

@@ -14,6 +14,7 @@ from .int8_afm import is_int8
 from .window_streams_afm import StreamedWindows, WindowRun
 
 WINDOWS_PER_FORWARD = 32
+ONE_AT_A_TIME = "An encoder in eight bits gives hidden states and attentions of one clip at a time only."
 
 
 class AfmProjectionLinear(nn.Linear):
@@ -208,6 +209,25 @@ def flatten_windows(
     return input_features[heard], WindowOwners(rows, shares[heard])
 
 
+def encode_clips(encoder: nn.Module, features: torch.Tensor, **kwargs: Any) -> Any:
+    """
+    `encoder(features, **kwargs)`, for log-mels `(clips, 1, frames, mels)`.
+
+    An encoder in eight bits hears one clip at a time, as its steps follow from what is heard: what it makes of a clip
+    does not depend on the others.
+
+    Raises:
+        ValueError: hidden states or attentions are asked for of several clips by an encoder in eight bits.
+    """
+    if len(features) == 1 or not is_int8(encoder):
+        return encoder(features, **kwargs)
+    if kwargs.get("output_hidden_states") or kwargs.get("output_attentions"):
+        raise ValueError(ONE_AT_A_TIME)
+    parts = [encoder(part, **kwargs) for part in features.split(1)]
+    joined = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    return type(parts[0])(**joined)
+
+
 def encode_windows(
     encoder: Callable[..., Any],
     features: torch.Tensor | WindowRun,
@@ -243,7 +263,7 @@ def encode_windows(
     if in_one or len(features) <= together:  # in this order: an export keeps the length of a batch free
         return encoder(features, **kwargs)
     if asked:
-        raise ValueError("An encoder in eight bits gives hidden states and attentions of one clip at a time only.")
+        raise ValueError(ONE_AT_A_TIME)
     parts = [encoder(part, **kwargs) for part in features.split(together)]
     return BaseModelOutputWithPooling(
         last_hidden_state=torch.cat([part.last_hidden_state for part in parts]),

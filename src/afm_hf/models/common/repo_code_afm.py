@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from .int8_afm import quantize_audio_encoder
+from .int8_afm import check_is_cpu
 
 
 def is_code_of_a_repo(cls: type) -> bool:
@@ -23,19 +23,22 @@ class OwnCode:
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike[str], *args: Any, **kwargs: Any) -> Any:
-        """As everywhere in transformers, but without running code of the repo; `dtype="int8"` is for audio encoders.
+        """As everywhere in transformers, but without running code of the repo; for models there is `dtype="int8"`, too.
 
         Raises:
-            ValueError: (besides what transformers raises) the model cannot be in eight bits, see
-                [`quantize_audio_encoder`].
+            ValueError: (besides what transformers raises) the model cannot be in eight bits.
         """
         if not is_code_of_a_repo(cls):
             kwargs.pop("trust_remote_code", None)
         load = super().from_pretrained  # type: ignore[misc]
-        if kwargs.get("dtype") not in ("int8", torch.int8):
+        put_in_int8 = getattr(cls, "put_in_int8", None)  # processors are given the dtype, too
+        if put_in_int8 is None or kwargs.get("dtype") not in ("int8", torch.int8):
             return load(pretrained_model_name_or_path, *args, **kwargs)
         loaded = load(pretrained_model_name_or_path, *args, **{**kwargs, "dtype": torch.float32})
-        quantize_audio_encoder(loaded[0] if isinstance(loaded, tuple) else loaded)
+        model = loaded[0] if isinstance(loaded, tuple) else loaded
+        for parameter in model.parameters():
+            check_is_cpu(parameter.device)
+        put_in_int8(model)
         return loaded
 
 

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from ..common.modeling_afm_common import AfmMapperTransformer, AfmProjection, AfmProjectionLinear
+from ..common.modeling_afm_common import AfmMapperTransformer, AfmProjection, AfmProjectionLinear, encode_clips
 from ..prefix_lm.hearing_afm import heard, paired, unpaired
 from ..prefix_lm.modeling_afm_prefix_lm import AfmPrefixLMForConditionalGeneration, AfmPrefixLMModel
 from .configuration_mellow import MellowConfig
@@ -44,7 +44,7 @@ class MellowModel(AfmPrefixLMModel):
 
     def get_audio_tokens(self, input_features: torch.Tensor) -> torch.Tensor:
         """Log-mels `(clips, 1, frames, mels)` -> `(clips, 1 + frames, hidden_size)`: the clip, then its frames."""
-        return self._tokens_of(self.audio_tower(input_features, return_dict=True))
+        return self._tokens_of(encode_clips(self.audio_tower, input_features, return_dict=True))
 
     def _tokens_of(self, outputs: Any) -> torch.Tensor:
         """
@@ -92,7 +92,8 @@ class MellowModel(AfmPrefixLMModel):
         Raises:
             ValueError: if the clips are not in pairs.
         """
-        outputs = self.audio_tower(paired(input_features, "Mellow", "MellowProcessor"), return_dict=True, **kwargs)
+        features = paired(input_features, "Mellow", "MellowProcessor")
+        outputs = encode_clips(self.audio_tower, features, return_dict=True, **kwargs)
         tokens = self.pool(self._tokens_of(outputs))
         if self.config.projection == "transformer":
             tokens = self.audio_mapper(tokens)

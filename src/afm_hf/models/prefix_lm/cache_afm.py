@@ -27,19 +27,25 @@ class SharedPrompt:
     def __init__(self, length: int, repeats: int) -> None:
         self.length = length
         self.repeats = repeats
+        self.moves: list[tuple[int, int]] | None = None
         self._seen: torch.Tensor | None = None
 
     def still_holds(self, rows: torch.Tensor) -> bool:
         """
         Whether every row goes on from a row of its own example; if one does not, never again.
 
-        All layers are asked with the same tensor, and only the first has it looked at.
+        All layers are asked with the same tensor, and only the first has it looked at. `moves` are then the rows that
+        become copies of others, `(to, from)`, if all that are copied stay where they are, which needs no second copy.
         """
         if rows is not self._seen and self.length:
             own = torch.arange(len(rows), device=rows.device) // self.repeats
             if not torch.equal(rows // self.repeats, own.to(rows.dtype)):
                 self.length = 0
-            self._seen = rows
+            self._seen, self.moves = rows, None
+            if rows.device.type == "cpu":
+                moves = [(to, of) for to, of in enumerate(rows.tolist()) if to != of]
+                leave = {to for to, _ in moves}
+                self.moves = None if any(of in leave for _, of in moves) else moves
         return self.length > 0
 
 
@@ -88,7 +94,11 @@ class AfmGrowingLayer(DynamicLayer):
             return
         for state in (self.keys, self.values):
             own = state[..., self.shared.length :, :]
-            own.copy_(own.index_select(0, beam_idx.to(state.device)))
+            if self.shared.moves is None:
+                own.copy_(own.index_select(0, beam_idx.to(state.device)))
+            else:
+                for to, of in self.shared.moves:
+                    own[to] = own[of]
 
     def reset(self) -> None:
         self._room, self.shared.length = {}, 0

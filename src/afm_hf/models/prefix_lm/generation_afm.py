@@ -19,6 +19,8 @@ from transformers.utils import ModelOutput
 
 from .cache_afm import give_room
 
+GROUP = 64  # numbers of which the largest is found at once
+
 
 def average_log_prob_beam_search(
     model: Any,
@@ -124,18 +126,65 @@ def _advance(
     The next beams by average log-probability.
 
     Returns:
-        Sums, tokens, the beams that they go on from, and lengths, each `(batch, beams)`.
+        Sums, tokens, the beams that they go on from, and lengths, each `(batch, beams)`. A beam that is gone on from
+        keeps its place, so that little of the cache has to move.
     """
     batch, beams, vocabulary = log_probs.shape
+    # No beam is followed by more than `beams` others: the likeliest words of each are enough.
+    best, words = largest(log_probs.view(batch * beams, -1), min(beams, vocabulary))
+    best, words = best.view(batch, beams, -1), words.view(batch, beams, -1)
     # A beam that has ended goes on in one way only, which costs nothing and does not make it longer.
-    log_probs = log_probs.masked_fill(stopped[:, :, None], float("-inf"))
-    log_probs[:, :, 0] = log_probs[:, :, 0].masked_fill(stopped, 0.0)
+    ended = stopped[:, :, None]
+    best = best.masked_fill(ended, float("-inf"))
+    best[:, :, 0] = best[:, :, 0].masked_fill(stopped, 0.0)
+    words = words.masked_fill(ended, 0)
     lengths = lengths + (~stopped).to(lengths.dtype)
-    average = (scores[:, :, None] + log_probs) / lengths[:, :, None]
-    best, index = average.view(batch, -1).topk(beams, dim=-1)
-    source = index // vocabulary
+    average = (scores[:, :, None] + best) / lengths[:, :, None]
+    chosen, index = average.view(batch, -1).topk(beams, dim=-1)
+    source = index // best.shape[-1]
+    order = in_their_places(source)
+    chosen, index, source = (each.gather(1, order) for each in (chosen, index, source))
     lengths = lengths.gather(1, source)
-    return best * lengths, index % vocabulary, source, lengths
+    return chosen * lengths, words.view(batch, -1).gather(1, index), source, lengths
+
+
+def largest(values: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """
+    `values.topk(count)` for long rows: the largest are among those of the groups with the largest maxima.
+
+    Args:
+        values (`torch.Tensor` of shape `(rows, numbers)`): Any.
+        count (`int`): So many of each row.
+
+    Returns:
+        The largest numbers of each row, in order, and their places, `(rows, count)`.
+    """
+    rows, numbers = values.shape
+    groups = numbers // GROUP
+    if groups < 2 * count or values.device.type != "cpu":
+        return values.topk(count, dim=-1)
+    maxima = values[:, : groups * GROUP].unflatten(1, (groups, GROUP)).amax(dim=-1)
+    first = maxima.topk(count, dim=-1).indices * GROUP
+    inside = (first[:, :, None] + torch.arange(GROUP)).flatten(1)
+    behind = torch.arange(groups * GROUP, numbers).expand(rows, -1)
+    places = torch.cat([inside, behind], dim=1)
+    found, index = values.gather(1, places).topk(count, dim=-1)
+    return found, places.gather(1, index)
+
+
+def in_their_places(source: torch.Tensor) -> torch.Tensor:
+    """
+    In which order new beams `(batch, beams)`, given by those they go on from, keep as many of these as can be in place.
+
+    Returns:
+        Of each place the new beam that comes there: the first that goes on from the beam that was there, or, where none
+        does, one of the others.
+    """
+    goes_on = source[:, None, :] == torch.arange(source.shape[1], device=source.device)[:, None]  # (batch, old, new)
+    keeps = goes_on & (goes_on.cumsum(dim=2) == 1)
+    free, other = ~keeps.any(dim=2), ~keeps.any(dim=1)
+    fills = (free.cumsum(dim=1)[:, :, None] == other.cumsum(dim=1)[:, None, :]) & free[:, :, None] & other[:, None, :]
+    return (keeps | fills).long().argmax(dim=2)
 
 
 def run_once_per_example(
@@ -227,4 +276,4 @@ def _finish(
     return GenerateBeamDecoderOnlyOutput(sequences=sequences, sequences_scores=averages[:, :wanted].flatten())
 
 
-__all__ = ["average_log_prob_beam_search", "run_once_per_example"]
+__all__ = ["average_log_prob_beam_search", "in_their_places", "largest", "run_once_per_example"]

@@ -8,6 +8,7 @@ the real words is exactly that of the language model without it.
 """
 
 import inspect
+import os
 from typing import Any
 
 import torch
@@ -20,6 +21,9 @@ from transformers.processing_utils import Unpack
 from transformers.utils import TransformersKwargs, can_return_tuple
 
 from ..common.batch_norms_afm import StillBatchNorms
+from ..common.few_rows_afm import AfmVocabularyHead
+from ..common.int8_afm import check_can_be_saved, has_vnni, is_int8, quantize_encoder_layers
+from ..common.int8_text_afm import quantize_text_side
 from ..common.modeling_afm_common import AfmProjectionLinear, AfmTransformerMapper, with_config_defaults
 from ..common.repo_code_afm import OwnCode
 from ..encoders.modeling_afm_encoders import build_audio_encoder
@@ -48,9 +52,11 @@ class AfmPrefixLMPreTrainedModel(OwnCode, StillBatchNorms, PreTrainedModel):
         As the stock one: new words come behind the placeholder, which keeps its id.
 
         Raises:
-            ValueError: if the placeholder would be cut off.
+            ValueError: if the placeholder would be cut off, or the model is in eight bits.
         """
         placeholder = self.config.audio_token_id
+        if new_num_tokens is not None and is_int8(self):
+            raise ValueError("A model in eight bits takes no new words: load it with dtype='float32' for that.")
         if new_num_tokens is not None and placeholder is not None and new_num_tokens <= placeholder:
             raise ValueError(
                 f"A vocabulary of {new_num_tokens} words leaves out the audio placeholder, token {placeholder}; resize "
@@ -58,6 +64,32 @@ class AfmPrefixLMPreTrainedModel(OwnCode, StillBatchNorms, PreTrainedModel):
                 "take that of the processor's.)"
             )
         return super().resize_token_embeddings(new_num_tokens, *args, **kwargs)
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> None:
+        """As everywhere in transformers.
+
+        Raises:
+            ValueError: (besides what transformers raises) the model is in eight bits, which files do not hold.
+        """
+        check_can_be_saved(self)
+        super().save_pretrained(save_directory, **kwargs)
+
+    def put_in_int8(self) -> None:
+        """
+        Rounds the linear layers of language model, mappers and head, in place; with VNNI those of the encoder, too.
+
+        See [`quantize_text_side`] and [`quantize_encoder_layers`].
+
+        Raises:
+            ValueError: torch has no kernels for this processor, or the model is not on a CPU.
+        """
+        tower = self.base_model.audio_tower
+        self.to(torch.float32)
+        quantize_text_side(self, but=(tower,))
+        if has_vnni():
+            quantize_encoder_layers(tower)
+        self._tied_weights_keys: Any = None
+        self.all_tied_weights_keys: dict[str, str] = {}
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -294,24 +326,6 @@ class AfmPrefixLMModel(AfmPrefixLMPreTrainedModel):
         tokens = input_ids if inputs_embeds is None else inputs_embeds
         if tokens is not None:
             check_places(self.config.max_position_embeddings, known + tokens.shape[1], position_ids)
-
-
-class AfmVocabularyHead(nn.Linear):
-    """
-    A linear layer as wide as a vocabulary, for few rows on a CPU.
-
-    The product of the weights with 2 to 8 rows, as beams or small batches are, takes half the time if the weights are
-    its left side (measured with torch 2.13: 18 ms instead of 34 for 50 258 words and 5 rows).
-    """
-
-    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        """`(..., in_features)` -> `(..., out_features)`."""
-        rows = hidden_states.numel() // self.in_features
-        is_small = 1 < rows <= 8 and hidden_states.device.type == "cpu" and not torch.is_grad_enabled()
-        if not is_small or self.bias is not None or torch.compiler.is_compiling():
-            return super().forward(hidden_states)
-        product = self.weight @ hidden_states.reshape(rows, -1).t()  # (out_features, rows)
-        return product.t().contiguous().view(*hidden_states.shape[:-1], -1)
 
 
 class AfmPrefixLMForConditionalGeneration(AfmPrefixLMPreTrainedModel, AfmGenerationMixin):
