@@ -53,6 +53,7 @@ from afm_hf import (
     average_log_prob_beam_search,
 )
 from afm_hf.models.common.few_rows_afm import prepare_for_few_rows
+from afm_hf.models.common.int8_text_afm import has_int8_kernels
 from afm_hf.models.prefix_lm.cache_afm import give_room
 from afm_hf.models.prefix_lm.questions_afm import heard_once
 
@@ -239,8 +240,10 @@ def against_the_authors(rounds: int, new_tokens: int) -> Iterator[Figure]:
 
 def beside_the_loop(name: str, case: Case, rounds: int) -> Iterator[Figure]:
     """A model's figures, in fp32 and in eight bits; a batch takes long, and has every second round alone."""
-    formats = {"": case, ", int8": replace(case, model=in_int8(case.model))}
-    words, _ = (each.generate()[0] for each in formats.values())
+    formats = {"": case}
+    if has_int8_kernels():
+        formats[", int8"] = replace(case, model=in_int8(case.model))
+    words, *_ = (each.generate()[0] for each in formats.values())  # and the kernels' layouts are made
     found: dict[tuple[str, str], list[float]] = {}
     for round_ in range(rounds):
         loop = loop_seconds(case, words, EVERY)

@@ -13,8 +13,7 @@ from transformers.pipelines import PIPELINE_REGISTRY
 from transformers.utils import logging
 
 from afm_hf.cli.answers import read_pairs
-from afm_hf.models.common.int8_afm import has_vnni
-from afm_hf.models.common.int8_text_afm import has_fbgemm
+from afm_hf.models.common.int8_text_afm import has_int8_kernels
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +52,7 @@ def test_captions_are_those_of_the_pipeline_in_every_format(clips, pengi, tmp_pa
     assert all(len(row["caption"]) <= 2 for row in short)
 
 
-@pytest.mark.skipif(not (has_fbgemm() or has_vnni()), reason="torch has no kernels for this processor")
+@pytest.mark.skipif(not has_int8_kernels(), reason="torch has no kernels for this processor")
 def test_every_command_that_answers_takes_eight_bits(clips, pengi, adiff):
     place = ["--device", "cpu", "--dtype", "int8"]
     wanted = pipeline("audio-captioning", model=pengi, device="cpu", dtype="int8")(clips)

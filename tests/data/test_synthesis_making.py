@@ -18,7 +18,7 @@ from afm_hf.data import read_entailment, read_reasonaqa, read_table
 from afm_hf.data.synthesis import TransformersWriter, WriterError, clips_of, load_instructions, synthesize
 from afm_hf.data.synthesis.requests import request_of
 from afm_hf.models.common.int8_afm import is_int8
-from afm_hf.models.common.int8_text_afm import has_fbgemm
+from afm_hf.models.common.int8_text_afm import has_int8_kernels
 
 DOGS = [f"A dog of {name} barks in the rain." for name in ("Ann", "Ben", "Cleo", "Dora")]
 
@@ -213,7 +213,7 @@ def test_the_common_beginning_is_computed_once_and_changes_nothing(tmp_path):
     assert shared.write(other) == plain.write(other)
 
 
-@pytest.mark.skipif(not has_fbgemm(), reason="torch has no kernels for this processor")
+@pytest.mark.skipif(not has_int8_kernels(), reason="torch has no kernels for this processor")
 def test_answers_in_other_number_formats_are_kept_apart(tmp_path):
     folder, requests = tiny_llama(tmp_path), requests_for(["A dog."])
     small = TransformersWriter(folder, max_new_tokens=4, dtype="int8")

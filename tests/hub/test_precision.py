@@ -12,10 +12,10 @@ from afm_hf.hub.loading import load_clap, load_pipeline
 from afm_hf.hub.precision import pick_dtype, precision_of
 from afm_hf.models.common import int8_text_afm
 from afm_hf.models.common.int8_afm import has_vnni
-from afm_hf.models.common.int8_text_afm import has_fbgemm
+from afm_hf.models.common.int8_text_afm import has_int8_kernels
 from afm_hf.retrieval import AudioIndex, ClapEmbedder, IndexMismatchError, embed_files
 
-needs_kernels = pytest.mark.skipif(not (has_fbgemm() or has_vnni()), reason="torch has no kernels for this processor")
+needs_kernels = pytest.mark.skipif(not has_int8_kernels(), reason="torch has no kernels for this processor")
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,9 @@ from conformity_models import BATCH, every_generating_row, make_row
 
 from afm_hf import average_log_prob_beam_search
 from afm_hf.models.common.int8_afm import Int8Layer, has_vnni, is_int8
-from afm_hf.models.common.int8_text_afm import has_fbgemm
+from afm_hf.models.common.int8_text_afm import has_int8_kernels
 
-pytestmark = pytest.mark.skipif(not (has_fbgemm() or has_vnni()), reason="torch has no kernels for this processor")
+pytestmark = pytest.mark.skipif(not has_int8_kernels(), reason="torch has no kernels for this processor")
 NEW = 6
 DECODINGS = {
     "greedy": {"do_sample": False},

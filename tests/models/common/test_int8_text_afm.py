@@ -12,10 +12,16 @@ from transformers.pytorch_utils import Conv1D
 
 from afm_hf.models.common import int8_text_afm
 from afm_hf.models.common.int8_afm import has_vnni, is_int8
-from afm_hf.models.common.int8_text_afm import Int8Joint, Int8TextLinear, has_fbgemm, quantize_text_side
+from afm_hf.models.common.int8_text_afm import (
+    Int8Joint,
+    Int8TextLinear,
+    has_fbgemm,
+    has_int8_kernels,
+    quantize_text_side,
+)
 
 WAYS = {"fbgemm": has_fbgemm, "onednn": has_vnni, "both": lambda: has_fbgemm() and has_vnni()}
-pytestmark = pytest.mark.skipif(not (has_fbgemm() or has_vnni()), reason="torch has no kernels for this processor")
+pytestmark = pytest.mark.skipif(not has_int8_kernels(), reason="torch has no kernels for this processor")
 
 
 @pytest.fixture(params=WAYS)

@@ -125,6 +125,11 @@ def pack(weight: torch.Tensor, step: torch.Tensor, way: str) -> Any:
         return torch.ops.quantized.linear_prepack(numbers, None)
 
 
+def has_int8_kernels() -> bool:
+    """Whether torch can multiply such layers fast on this processor."""
+    return has_fbgemm() or has_vnni()
+
+
 @functools.cache
 def has_fbgemm() -> bool:
     """Whether torch has fbgemm's kernels, and the processor the instructions (AVX2) for them."""
@@ -205,7 +210,7 @@ def quantize_text_side(model: nn.Module, but: tuple[nn.Module, ...] = ()) -> Non
     Raises:
         ValueError: there is no linear layer, something is not on the CPU, or torch has no kernels for this processor.
     """
-    if not (has_fbgemm() or has_vnni()):
+    if not has_int8_kernels():
         raise ValueError(
             "dtype='int8' needs a processor of the x86 family with AVX2 instructions. Take dtype='float32'."
         )
@@ -246,6 +251,7 @@ __all__ = [
     "Int8Part",
     "Int8TextLinear",
     "has_fbgemm",
+    "has_int8_kernels",
     "in_two_parts",
     "many_rows",
     "pack",
