@@ -81,7 +81,7 @@ CUT: dict[str, tuple[str, ...]] = {
     "losses_clap_afm": ("num_pairs", "same", "check_num_pairs", "without_own_texts"),  # negatives of one's own
     "modeling_clap_afm": (
         *("OwnCode", "StillBatchNorms", "model_tags"),
-        "save_pretrained",  # which refuses a model in eight bits
+        *("save_pretrained", "put_in_int8"),  # the first refuses a model in eight bits
         *("num_pairs", "same_texts", "same"),
         *("ClapAfmForAudioClassification", "say_if_nothing_is_learned", "_loss_where_counts_allow"),
         *("places_of", "check_places"),  # texts that are too long
