@@ -5,9 +5,10 @@ CLAP beside its peers, in turns in one run: files to embeddings, many labels on 
 
 Peers: transformers' `ClapModel` at the same sizes, with its own feature extractor and its own zero-shot pipeline; and
 msclap's loop, made of what is published of it: a file at a time, resampled, filled up to seven seconds, its spectrogram
-by convolutions within the model, HTSAT without fused attention. Times are processor time on one thread, ratios are peer
-over ours, round by round. Weights are random. The start is that of `afm-hf classify` with the bundled clap-small, whose
-floor is a process that imports the same modules in the same order, and does nothing.
+by convolutions within the model, HTSAT without fused attention. The labels are the names of AudioSet's classes. Times
+are processor time on one thread, ratios are peer over ours, round by round. Weights are random. The start is that of
+`afm-hf classify` with the bundled clap-small, whose floor is a process that imports the same modules in the same order,
+and does nothing.
 """
 
 import os
@@ -50,19 +51,14 @@ from afm_hf.models.common.int8_afm import has_vnni
 from afm_hf.pipelines.audio_files import in_batches, read_batches
 from afm_hf.retrieval import ClapEmbedder
 
-CLIPS, SECONDS, RATE, LABELS = 8, 7.0, 44100, 527
+CLIPS, SECONDS, RATE = 8, 7.0, 44100
+LABELS = (Path(__file__).parent / "audioset_labels.txt").read_text(encoding="utf-8").splitlines()
 BATCHES, MANY = (1, CLIPS), 32
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Models
 # ---------------------------------------------------------------------------------------------------------------------
-
-
-def words(label: int) -> str:
-    """A label of one to three words."""
-    names = ("rain", "dog", "engine", "water", "voice", "wind", "metal", "glass", "bird", "door", "train", "music")
-    return " ".join(names[label // 12**place % 12] for place in range(1 + label % 3)) + f" {label}"
 
 
 def tokenizer() -> PreTrainedTokenizerFast:
@@ -72,7 +68,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     # RoBERTa's padding has number 1
     learner = trainers.BpeTrainer(vocab_size=4000, special_tokens=["<s>", "<pad>"], initial_alphabet=alphabet)
-    made.train_from_iterator([f"This is a sound of {words(label)}." for label in range(LABELS)], learner)
+    made.train_from_iterator([f"This is a sound of {label}." for label in LABELS], learner)
     return PreTrainedTokenizerFast(tokenizer_object=made, pad_token="<pad>", model_max_length=77)
 
 
@@ -179,7 +175,6 @@ def files(folder: Path, rounds: int) -> Iterator[Figure]:
 @torch.inference_mode()
 def labels(folder: Path, rounds: int) -> Iterator[Figure]:
     """527 labels on one clip; the labels are encoded anew each time, and once more as they are kept on disk."""
-    chosen = [words(label) for label in range(LABELS)]
     clip = np.random.default_rng(0).normal(scale=0.1, size=int(SECONDS * 48000)).astype(np.float32)
     checkpoint = save_ours(folder / "model")
     formats = ["float32", *(["bfloat16"] if has_bfloat16(torch.device("cpu")) else [])]
@@ -203,9 +198,9 @@ def labels(folder: Path, rounds: int) -> Iterator[Figure]:
     def ours(megabytes: str, number_format: str = "float32") -> None:
         os.environ[SIZE_VARIABLE] = megabytes
         own[number_format].clear_label_cache()
-        own[number_format](clip, candidate_labels=chosen, sampling_rate=48000)
+        own[number_format](clip, candidate_labels=LABELS, sampling_rate=48000)
 
-    works = {"transformers": lambda: theirs(clip, candidate_labels=chosen), "encoded": lambda: ours("0")}
+    works = {"transformers": lambda: theirs(clip, candidate_labels=LABELS), "encoded": lambda: ours("0")}
     if "bfloat16" in formats:
         works["encoded, bfloat16"] = lambda: ours("0", "bfloat16")
     works["from disk"] = lambda: ours("256")
@@ -213,7 +208,7 @@ def labels(folder: Path, rounds: int) -> Iterator[Figure]:
     for how in (name for name in works if name != "transformers"):
         wanted = GOALS["labels", "527 labels"] if how.startswith("encoded") else None
         found = ratios(spent["transformers"], spent[how])
-        yield Figure(f"{LABELS} labels on one clip, {how}", "transformers' pipeline", found, goal=wanted)
+        yield Figure(f"{len(LABELS)} labels on one clip, {how}", "transformers' pipeline", found, goal=wanted)
 
 
 LOADING = """

@@ -119,7 +119,7 @@ class Part:
 PARTS = {
     "files": Part(files, rounds=3),
     "labels": Part(labels, rounds=2),
-    "generation": Part(generation, rounds=2, lacking="it is of 64 tokens"),
+    "generation": Part(generation, rounds=1, lacking="it is of 64 tokens"),
     "start": Part(start, rounds=3),
     "search": Part(search, lacking="run with --only search --vectors 10000000"),
     "memory": Part(memory, lacking="it is of 60 minutes"),

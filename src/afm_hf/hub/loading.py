@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from ..models.clap_afm.embedding_clap_afm import logit_scale
-from ..models.common.fused_linear_afm import pack_linear_layers
+from ..models.common.fused_linear_afm import fuse_gelus, pack_linear_layers
 from ..models.common.int8_afm import is_int8, quantize_audio_encoder
 from .bundled import ASSETS, REPLACED, bundled_model, introduce
 from .catalogue import find_checkpoint
@@ -142,6 +142,7 @@ def load_clap(
         extractor, tokenizer = AutoFeatureExtractor.from_pretrained(source), AutoTokenizer.from_pretrained(source)
     except OSError as error:
         raise OSError(f"The model {name!r} cannot be loaded: {error}") from error
+    fuse_gelus(loaded)
     if picked == "int8":
         quantize_audio_encoder(loaded)
     elif torch.device(device).type == "cpu":

@@ -9,27 +9,25 @@ import torch
 from tiny_models import byte_tokenizer, clap_2022_config, clap_parts
 
 from afm_hf import ClapAfmModel, ZeroShotAudioClassificationPipeline
-from afm_hf.models.clap_afm import embedding_clap_afm
+from afm_hf.models.clap_afm import embedding_clap_afm, text_trees_clap_afm
 from afm_hf.models.clap_afm.embedding_clap_afm import embed_texts
 from afm_hf.models.clap_afm.kept_texts_clap_afm import KeptTexts, text_key
-from afm_hf.models.clap_afm.prefixes_clap_afm import common_beginning
+from afm_hf.models.clap_afm.text_trees_clap_afm import takes_trees, text_trees
 
 TEXTS = [f"This is a sound of {label}." for label in ("rain", "a dog", "an engine that idles", "!", "rain", "a")]
 
 
-@pytest.mark.parametrize("pooling", ["last_token", "last_nonzero_token"])
 @pytest.mark.parametrize("side", ["right", "left"])
 @torch.no_grad()
-def test_texts_that_begin_alike_give_what_they_give_whole(pooling, side, monkeypatch):
+def test_texts_that_begin_alike_give_what_they_give_whole(side, monkeypatch):
     model, tokenizer = clap_parts()[0], byte_tokenizer(padding_side=side)
-    model.config.text_config.pooling = model.text_model.config.pooling = pooling
     together = embed_texts(model, tokenizer, TEXTS)
-    monkeypatch.setattr(embedding_clap_afm, "common_beginning", lambda model, rows: [])
+    monkeypatch.setattr(embedding_clap_afm, "takes_trees", lambda model: False)
     torch.testing.assert_close(together, embed_texts(model, tokenizer, TEXTS), atol=1e-5, rtol=0)
 
 
 @torch.no_grad()
-def test_the_beginning_runs_once(monkeypatch):
+def test_a_token_runs_once_for_all_texts_that_have_it_after_the_same_beginning(monkeypatch):
     model, tokenizer = clap_parts()[0], byte_tokenizer()
     seen, forward = [], model.text_model.encoder.forward
 
@@ -39,21 +37,36 @@ def test_the_beginning_runs_once(monkeypatch):
 
     monkeypatch.setattr(model.text_model.encoder, "forward", watch)
     embed_texts(model, tokenizer, TEXTS)
-    assert seen[0][0] == 1 and seen[1][0] == len(TEXTS)
-    longest = max(len(tokenizer(text)["input_ids"]) for text in TEXTS)
-    assert seen[0][1] + seen[1][1] == longest
+    texts = [tokenizer(text)["input_ids"] for text in TEXTS]
+    assert [shape[:2] for shape in seen] == [(1, len({tuple(t[:n]) for t in texts for n in range(1, len(t) + 1)}))]
 
 
-def test_what_looks_both_ways_or_is_watched_shares_nothing():
-    rows = [[1, 2, 3], [1, 2, 4]]
+@torch.no_grad()
+def test_texts_of_several_trees_keep_their_places(monkeypatch):
+    model, tokenizer = clap_parts()[0], byte_tokenizer()
+    texts = [f"{first} {second}" for first in ("wind", "a dog", "rain") for second in ("and rain", "far away", "")]
+    expected = torch.cat([embed_texts(model, tokenizer, [text]) for text in texts])
+    monkeypatch.setitem(text_trees_clap_afm.TOKENS_OF_A_TREE, "cpu", 12)
+    torch.testing.assert_close(embed_texts(model, tokenizer, texts), expected, atol=1e-5, rtol=0)
+
+
+def test_a_tree_holds_each_beginning_once():
+    first, second = text_trees([[5, 6, 7], [5, 6], [5, 8], [5, 6, 7], [9]], most=4)
+    assert first.tokens == [5, 6, 7, 8] and first.places == [0, 1, 2, 1] and first.ends == [2, 1, 3]
+    assert first.sees.int().tolist() == [[1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 0], [1, 0, 0, 1]]
+    assert second.tokens == [5, 6, 7, 9] and second.places == [0, 1, 2, 0] and second.ends == [2, 3]
+
+
+def test_what_looks_both_ways_or_is_watched_takes_no_trees():
     model = clap_parts()[0]
-    assert common_beginning(model, rows) == [1, 2]
-    assert common_beginning(model, [[1, 2], [1, 2, 4]]) == [1]  # a token is left of each
-    assert common_beginning(model, rows[:1]) == []
-    assert common_beginning(ClapAfmModel(clap_2022_config()), rows) == []
-    assert common_beginning(clap_parts()[0].to(torch.bfloat16), rows) == []
+    assert takes_trees(model)
+    assert not takes_trees(ClapAfmModel(clap_2022_config()))
+    assert not takes_trees(clap_parts()[0].to(torch.bfloat16))
+    official_rule = clap_parts()[0]
+    official_rule.config.text_config.pooling = official_rule.text_model.config.pooling = "last_nonzero_token"
+    assert not takes_trees(official_rule)
     model.text_model.register_forward_hook(lambda *_: None)
-    assert common_beginning(model, rows) == []
+    assert not takes_trees(model)
 
 
 @pytest.fixture
@@ -65,9 +78,9 @@ def kept(monkeypatch, tmp_path):
     counted = []
     embed = embedding_clap_afm._embed_batches
 
-    def count(model, batches, beginning):
+    def count(model, batches):
         counted.append(sum(len(batch.places) for batch in batches))
-        return embed(model, batches, beginning)
+        return embed(model, batches)
 
     monkeypatch.setattr(embedding_clap_afm, "_embed_batches", count)
     return store, counted

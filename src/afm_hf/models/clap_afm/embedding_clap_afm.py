@@ -18,7 +18,7 @@ from ...audio.audio_samples import clip_of_row
 from ..common.feature_extraction_afm import IN_WINDOWS, TRUNCATIONS
 from ..common.label_texts_afm import split_labels
 from .kept_texts_clap_afm import FEWEST_TEXTS, KeptTexts, text_key
-from .prefixes_clap_afm import SharedPrefix, common_beginning
+from .text_trees_clap_afm import embed_trees, takes_trees
 from .texts_clap_afm import Tokens, longest_text
 
 DEFAULT_TEMPLATE = "This is a sound of {}."
@@ -96,8 +96,9 @@ def embed_texts(
 ) -> torch.Tensor:
     """Embeddings of texts, float32 `(texts, dim)`, L2-normalised.
 
-    Texts of like length are padded together. What all of them begin with, as the words of a template, a causal tower
-    runs once. Texts longer than the tokenizer's limit or the tower are cut, as in training, with one warning.
+    Texts of like length are padded together; a causal tower takes them without padding, and computes what they begin
+    with alike once, as the words of a template (see [`embed_trees`]). Texts longer than the tokenizer's limit or the
+    tower are cut, as in training, with one warning.
 
     Args:
         model, tokenizer: Of any CLAP.
@@ -106,16 +107,12 @@ def embed_texts(
             None. Of many texts those that were embedded before are then read from disk; see [`KeptTexts`].
     """
     batches = _token_batches(model, tokenizer, texts)
-    rows = [batch.tokens_of_texts() for batch in batches]
-    beginning = common_beginning(model, [row for each in rows for row in each])
-    if any(batch.is_padded_left() for batch in batches):
-        beginning = []
     store = KeptTexts.usual() if kept_as is not None and len(texts) >= FEWEST_TEXTS else None
     name = kept_as() if store is not None and kept_as is not None else None
     if store is None or name is None:
-        embedded = torch.cat(_embed_batches(model, batches, beginning))
+        embedded = _embed_batches(model, batches)
     else:
-        embedded = _embed_or_find(model, batches, rows, beginning, store, name)
+        embedded = _embed_or_find(model, batches, store, name)
     places = torch.tensor([place for batch in batches for place in batch.places]).argsort()
     return embedded[places.to(embedded.device)]
 
@@ -154,36 +151,32 @@ def _token_batches(model: Any, tokenizer: Any, texts: Sequence[str]) -> list[_To
     return batches
 
 
-def _embed_batches(model: Any, batches: Sequence[_TokenBatch], beginning: list[int]) -> list[torch.Tensor]:
-    """Embeddings of batches, each float32 `(texts, dim)`, L2-normalised."""
-    shared = SharedPrefix(model, beginning) if beginning else None
+def _embed_batches(model: Any, batches: Sequence[_TokenBatch]) -> torch.Tensor:
+    """Embeddings of all texts of the batches, float32 `(texts, dim)`, L2-normalised."""
+    texts = [row for batch in batches for row in batch.tokens_of_texts()]
+    if len(texts) > 1 and all(texts) and takes_trees(model) and not any(batch.is_padded_left() for batch in batches):
+        return F.normalize(embed_trees(model, texts).float(), dim=-1)
     made = []
     for batch in batches:
         tokens = {name: values.to(model.device) for name, values in batch.tokens.items()}
-        if shared is None:
-            made.append(unit_rows(model.get_text_features(**tokens)))
-        else:
-            embedded = shared.embed(tokens["input_ids"], batch.mask().to(model.device))
-            made.append(F.normalize(embedded.float(), dim=-1))
-    return made
+        made.append(unit_rows(model.get_text_features(**tokens)))
+    return torch.cat(made)
 
 
 def _embed_or_find(
     model: Any,
     batches: Sequence[_TokenBatch],
-    rows: Sequence[Sequence[Sequence[int]]],
-    beginning: list[int],
     store: KeptTexts,
     name: str,
 ) -> torch.Tensor:
     """The same, in one tensor on the model's device; only what is not kept is embedded, and kept then."""
     width = int(model.config.projection_dim)
-    keys = [[text_key(row) for row in each] for each in rows]
+    keys = [[text_key(row) for row in batch.tokens_of_texts()] for batch in batches]
     found = store.find(name, [key for each in keys for key in each], width)
     missing = [[i for i, key in enumerate(each) if key not in found] for each in keys]
     left = [batch.only(chosen) for batch, chosen in zip(batches, missing, strict=True) if chosen]
     if left:
-        made = torch.cat(_embed_batches(model, left, beginning)).detach().cpu().numpy()
+        made = _embed_batches(model, left).detach().cpu().numpy()
         names = [keys[i][j] for i, chosen in enumerate(missing) for j in chosen]
         new = dict(zip(names, made, strict=True))
         store.keep(name, new)

@@ -11,10 +11,9 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers.activations import NewGELUActivation
 from transformers.pytorch_utils import Conv1D
 
-from .fused_linear_afm import is_undisturbed
+from .fused_linear_afm import fuse_gelus, is_undisturbed
 
 # Fewer, and more, are as fast as torch multiplies them; where fewer are, depends on the processor.
 LEAST_ROWS = 4 if torch.backends.cpu.get_cpu_capability().startswith("AVX512") else 2
@@ -95,16 +94,14 @@ def prepare_for_few_rows(language_model: nn.Module) -> None:
     Args:
         language_model (`torch.nn.Module`): Of transformers.
     """
-    parent: Any
-    for parent in list(language_model.modules()):
-        for name, layer in parent.named_children():
-            if type(layer) is NewGELUActivation:
-                parent._modules[name] = nn.GELU("tanh")
-        if type(parent) is nn.Linear:
-            parent.__class__ = FewRowsLinear
-        elif type(parent) is Conv1D:
-            parent.__class__ = FewRowsConv1D
-            parent._turned = _Turned()
+    fuse_gelus(language_model)
+    layer: Any
+    for layer in language_model.modules():
+        if type(layer) is nn.Linear:
+            layer.__class__ = FewRowsLinear
+        elif type(layer) is Conv1D:
+            layer.__class__ = FewRowsConv1D
+            layer._turned = _Turned()
 
 
 __all__ = [

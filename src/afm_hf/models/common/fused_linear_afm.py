@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn import functional as F
+from transformers.activations import NewGELUActivation
 
 from .int8_afm import Int8Linear
 
@@ -51,6 +52,20 @@ def pack_linear_layers(model: nn.Module) -> None:
     for layer in model.modules():
         if type(layer) is nn.Linear and layer.weight.dtype == torch.float32 and layer.weight.device.type == "cpu":
             setattr(layer, _PACKED, _Packed())
+
+
+def fuse_gelus(model: nn.Module) -> None:
+    """
+    Lets GPT-2's GELU (the one with a tanh), which transformers writes in pieces, be computed in one pass.
+
+    Args:
+        model (`torch.nn.Module`): One that is to be run, on any device.
+    """
+    parent: Any
+    for parent in list(model.modules()):
+        for name, layer in parent.named_children():
+            if type(layer) is NewGELUActivation:
+                parent._modules[name] = nn.GELU("tanh")
 
 
 def linear(layer: nn.Module, inputs: torch.Tensor, gelu: bool = False) -> torch.Tensor:
@@ -101,4 +116,4 @@ def is_undisturbed(inputs: torch.Tensor) -> bool:
     )
 
 
-__all__ = ["is_undisturbed", "linear", "pack_linear_layers"]
+__all__ = ["fuse_gelus", "is_undisturbed", "linear", "pack_linear_layers"]
