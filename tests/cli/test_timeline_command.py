@@ -75,7 +75,10 @@ def test_all_formats_say_what_the_pipeline_says(command, files, expected):
 
 
 def test_events_are_those_of_all_labels(command, expected, files):
-    threshold = float(np.median([score for chunk in expected[0]["chunks"] for score in chunk["scores"].values()]))
+    scores = np.sort([score for chunk in expected[0]["chunks"] for score in chunk["scores"].values()])
+    middle = scores[len(scores) // 4 : -len(scores) // 4]
+    widest = int(np.diff(middle).argmax())
+    threshold = float(middle[widest : widest + 2].mean())  # no score lies so near that rounding decides
     told = json.loads(run(*command, "--events", threshold, "--top-k", 1, "--format", "json").stdout)
     for entry, wanted in zip(told, expected, strict=True):
         assert len(entry["results"]) == 1

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .common import FAILED, DeviceOption, errors_for_users, note
+from .common import FAILED, DeviceOption, DtypeOption, dtype_for, errors_for_users, note
 
 
 def suite(
@@ -23,6 +23,7 @@ def suite(
     seed: Annotated[int, typer.Option(help="Of questions, pairs and bootstrap.")] = 0,
     batch_size: Annotated[int, typer.Option(min=1, help="Clips per forward pass.")] = 16,
     device: DeviceOption = None,
+    dtype: DtypeOption = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Start anew, whatever there is.")] = False,
 ) -> None:
     """Run zero-shot, retrieval, captioning, questions, differences, entailment, quality and adaptation on clips.
@@ -35,12 +36,14 @@ def suite(
     with errors_for_users("Interrupted. The same command (without --overwrite) goes on from here."):
         from ..evaluation.report.writing import main_metric, write_report
         from ..evaluation.suite.running import run_suite
+        from ..hub.loading import pick_device
         from ..models.common.writing_afm import check_folder
 
         check_folder(output, "the suite")
         words = ["afm-hf", "suite", "--output", _shown(output), *(["--sounds", _shown(sounds)] if sounds else [])]
         words += [word for name in task or [] for word in ("--task", name)]
         words += [word for name in model or [] for word in ("--model", name)]
+        words += ["--dtype", dtype.value] if dtype else []
         words += ["--seed", str(seed)] if seed else []
         found = run_suite(
             output,
@@ -49,6 +52,7 @@ def suite(
             _models(model or []),
             batch_size=batch_size,
             device=device,
+            dtype=dtype and dtype_for(dtype, pick_device(device)),
             overwrite=overwrite,
             draws=draws,
             seed=seed,

@@ -89,3 +89,10 @@ def test_the_command_scores_files_against_one_text(folder, clips):
     given = ["--model", folder, "--device", "cpu"]
     assert "3 pairs\n" in run("score", *clips, "--text", "rain", *given).stdout
     assert "Give audio files and --text" in run("score", *clips, code=2).stderr
+
+
+def test_the_command_scores_in_the_number_format_asked_for(folder, embedder, clips):
+    given = ["--text", "rain", "--model", folder, "--device", "cpu", "--format", "json"]
+    rough = json.loads(run("score", *clips, *given, "--dtype", "bfloat16").stdout)["score"]
+    wanted = clap_score(["rain"] * len(clips), clips, embedder).score
+    assert rough != wanted and rough == pytest.approx(wanted, abs=0.02)

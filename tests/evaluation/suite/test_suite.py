@@ -190,5 +190,7 @@ def test_the_command_writes_the_report_and_says_how_few_clips_there_are(tmp_path
     assert "accuracy" in said.output and "wide" in said.output
     page = (tmp_path / "out" / "report.html").read_text()
     assert "bundled clips" in page and "shuffled audio" in page and "afm-hf suite --output out --task zero-shot" in page
+    again = run_command("suite", "--output", tmp_path / "out", "--task", "zero-shot", "--dtype", "bfloat16", code=2)
+    assert "dtype" in again.output and "--overwrite" in again.output  # figures of two number formats are not mixed
     wrong = run_command("suite", "--output", tmp_path / "x", "--model", "clap-small", code=2)
     assert "expected TASK=MODEL" in wrong.output

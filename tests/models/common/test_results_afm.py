@@ -63,3 +63,4 @@ def test_numpy_becomes_plain():
 def test_settings_name_the_model():
     settings = settings_of(AutoModel.from_config(clap_config()), template="{}", seed=None)
     assert settings == {"model": "ClapAfmModel", "template": "{}"}
+    assert settings_of(AutoModel.from_config(clap_config()).bfloat16())["dtype"] == "bfloat16"

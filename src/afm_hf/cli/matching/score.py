@@ -11,11 +11,13 @@ from ..common import (
     FAILED,
     BatchOption,
     DeviceOption,
+    DtypeOption,
     FormatOption,
     ModelOption,
     OutputFormat,
     Truncation,
     csv_text,
+    dtype_for,
     errors_for_users,
     is_quiet,
     note,
@@ -45,6 +47,7 @@ def score(
     truncation: Annotated[Truncation, typer.Option(help="What of a long clip is heard.")] = Truncation.WINDOWS,
     batch_size: BatchOption = 16,
     device: DeviceOption = None,
+    dtype: DtypeOption = None,
     output_format: FormatOption = OutputFormat.TABLE,
 ) -> None:
     """Score how well audio fits its text, from -1 to 1 (CLAP score): of each pair, their mean and its interval.
@@ -54,10 +57,11 @@ def score(
     """
     with errors_for_users():
         from ...evaluation.metrics.clap_score import clap_score
+        from ...hub.loading import pick_device
         from ...retrieval import ClapEmbedder
 
         paths, texts = _of_text(files or [], text) if table is None else _of_table(table, files or [], text)
-        embedder = ClapEmbedder(model, device)
+        embedder = ClapEmbedder(model, device, dtype and dtype_for(dtype, pick_device(device)))
         result = clap_score(
             texts, paths, embedder, truncation=truncation.value, batch_size=batch_size, progress=not is_quiet()
         )

@@ -53,6 +53,7 @@ def run_suite(
     *,
     batch_size: int = 16,
     device: str | None = None,
+    dtype: str | None = None,
     overwrite: bool = False,
     progress: bool = True,
     draws: int = 1000,
@@ -69,6 +70,7 @@ def run_suite(
         tasks: Names of [`SUITE`]; by default all.
         models: Other models than the bundled ones, by the name of the task.
         batch_size, device: Of the models.
+        dtype (`str`, *optional*): Their number format, see [`pick_dtype`]; each checkpoint's own if not given.
         overwrite, progress, draws, seed: As of [`run`]; the seed also draws questions and pairs.
         command (`str`): For the report, how to repeat this.
 
@@ -105,7 +107,7 @@ def run_suite(
             found.skipped[each] = str(error)
             continue
         try:
-            pipe = _pipeline(entry, (models or {}).get(each, entry.model), device)
+            pipe = _pipeline(entry, (models or {}).get(each, entry.model), device, dtype)
             result = _run_one(entry, pipe, items, Path(folder) / each, name, batch_size, options)
         except WriteError:  # of no task: the others could not be written either
             raise
@@ -170,11 +172,8 @@ def _by_kind(task: Task, records: Sequence[Record]) -> dict[str, Figures]:
     return {kind: task.score(rows) for kind, rows in kinds.items()}
 
 
-def _pipeline(entry: SuiteTask, model: str, device: str | None) -> Any:
-    from transformers import pipeline
-
-    from ...hub.loading import pick_device, resolve_model
+def _pipeline(entry: SuiteTask, model: str, device: str | None, dtype: str | None) -> Any:
+    from ...hub.loading import load_pipeline, pick_device, resolve_model
 
     check_model(entry.pipeline, model)
-    pipe = pipeline(entry.pipeline, model=resolve_model(model), device=pick_device(device))
-    return pipe
+    return load_pipeline(entry.pipeline, resolve_model(model), pick_device(device), dtype)

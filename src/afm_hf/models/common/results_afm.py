@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
+from .int8_afm import is_int8
+
 
 @dataclasses.dataclass(kw_only=True)
 class AfmResult(Mapping[str, Any]):
@@ -77,7 +79,8 @@ class AfmResult(Mapping[str, Any]):
 
 def settings_of(model: PreTrainedModel, **more: Any) -> dict[str, Any]:
     """
-    The settings of an [`AfmResult`]: name and revision of the model, and what else is given (`None` is left out).
+    The settings of an [`AfmResult`]: name and revision of the model, its number format where that is not float32, and
+    what else is given (`None` is left out).
 
     Args:
         model (`PreTrainedModel`): The model that makes the result.
@@ -86,9 +89,16 @@ def settings_of(model: PreTrainedModel, **more: Any) -> dict[str, Any]:
     settings = {
         "model": getattr(model.config, "_name_or_path", "") or type(model).__name__,
         "revision": getattr(model.config, "_commit_hash", None),
+        "dtype": _number_format(model),
         **more,
     }
     return {name: value for name, value in settings.items() if value is not None}
+
+
+def _number_format(model: PreTrainedModel) -> str | None:
+    """As `"bfloat16"` or `"int8"`; None for float32."""
+    name = "int8" if is_int8(model) else str(model.dtype).removeprefix("torch.")
+    return None if name == "float32" else name
 
 
 def other_model(given: Any) -> str | None:
