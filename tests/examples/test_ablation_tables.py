@@ -134,6 +134,7 @@ def test_a_row_of_data_is_trained_and_judged(material, tmp_path):
 
 
 def test_few_clips_are_drawn_several_times(tmp_path):
+    pytest.importorskip("matplotlib", reason="draws a picture (the extra `demo`)")
     folder = tmp_path / "clips"
     folder.mkdir()
     lines = ["file_name,label,caption"]

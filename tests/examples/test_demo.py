@@ -2,11 +2,15 @@
 
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
+
+import pytest
 
 DEMO = Path(__file__).parents[2] / "examples" / "demo.py"
 
 
+@pytest.mark.skipif(find_spec("matplotlib") is None, reason="matplotlib draws the picture (the extra `demo`)")
 def test_the_demo_tells_most_bundled_clips_apart_and_draws_a_picture(tmp_path):
     run = subprocess.run(
         [sys.executable, str(DEMO), "--output", str(tmp_path)], capture_output=True, text=True, check=True

@@ -119,6 +119,8 @@ def test_cnn14_in_mellow():
 
     clip = batch("mellow", processor)["input_features"][:1, 0]
     with torch.no_grad():
+        # Small scores: of decibels around -15 random layers can make some that a sigmoid rounds to 0 or 1.
+        model.model.audio_tower.fc_audioset.weight.mul_(0.01)
         heard = model.model.audio_tower(clip)
         first = model.model.audio_projection(model.model.clip_projection(heard.clipwise_output))
         frames = model.model.audio_projection(heard.last_hidden_state)

@@ -20,6 +20,7 @@ from .pipeline_audio_inputs import as_inputs, collate_features, load_batches
 logger = logging.get_logger(__name__)
 
 OWN_ARGUMENTS = ("sampling_rate", "truncation")
+FUNCTIONS = {"regression": "none", "multi_label_classification": "sigmoid"}  # by the config's problem_type
 ARGUMENTS = (*OWN_ARGUMENTS, "top_k", "function_to_apply")
 
 
@@ -90,6 +91,8 @@ class AudioClassificationPipeline(StockPipeline):
         if unknown := sorted(kwargs.keys() - set(ARGUMENTS)):
             logger.warning(f"Ignoring the unknown arguments {unknown}; known are {sorted(ARGUMENTS)}.")
         preprocess, forward, postprocess = super()._sanitize_parameters(**kwargs)
+        if kwargs.get("function_to_apply") is None:  # transformers 5.20 says softmax here, whatever the config says
+            postprocess.pop("function_to_apply", None)
         return {**preprocess, **own}, forward, postprocess
 
     def preprocess(self, inputs: Any, sampling_rate: int | None = None, truncation: str | None = None) -> BatchFeature:
@@ -101,8 +104,10 @@ class AudioClassificationPipeline(StockPipeline):
     def postprocess(self, model_outputs: Any, top_k: int = 5, function_to_apply: str | None = None) -> Any:
         """Logits `(1, classes)` -> classes with scores, best first."""
         config = self.model.config
-        if function_to_apply is None and config.problem_type is None and config.num_labels == 1:
-            function_to_apply = "none"  # a softmax over one output says 1, whatever it is
+        if function_to_apply is None:
+            # A softmax over one output says 1, whatever it is.
+            usual = "none" if config.problem_type is None and config.num_labels == 1 else "softmax"
+            function_to_apply = FUNCTIONS.get(config.problem_type, usual)
         return super().postprocess(model_outputs, top_k, function_to_apply)
 
     def get_iterator(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 from transformers import PreTrainedModel
 
 from .int8_afm import is_int8
@@ -95,8 +96,10 @@ def settings_of(model: PreTrainedModel, **more: Any) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if value is not None}
 
 
-def _number_format(model: PreTrainedModel) -> str | None:
-    """As `"bfloat16"` or `"int8"`; None for float32."""
+def _number_format(model: Any) -> str | None:
+    """As `"bfloat16"` or `"int8"`; None for float32, and for what is no module of torch."""
+    if not isinstance(model, nn.Module):
+        return None
     name = "int8" if is_int8(model) else str(model.dtype).removeprefix("torch.")
     return None if name == "float32" else name
 
