@@ -6,7 +6,7 @@ WORKERS ?= auto
 # The last two are what transformers' common tests need.
 TESTERS := pytest pytest-xdist pytest-socket hypothesis parameterized pillow
 
-.PHONY: help env demo test test-parity test-slow lint format docs docs-version bench release-check test-min test-newest clean
+.PHONY: help env demo test test-parity test-slow lint format docs docs-version bench release-check test-min test-common-min test-newest clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -45,11 +45,17 @@ docs-version: env  ## add this version's documents to the branch gh-pages, where
 	$(BIN)/mike deploy --update-aliases $$($(BIN)/python -c "import afm_hf; print(afm_hf.__version__)") latest
 	$(BIN)/mike set-default latest
 
-test-min:  ## the fast tests with the lowest versions that are promised, in an environment of their own
+.venv-min/ready: constraints-min.txt pyproject.toml
 	$(PYTHON) -m venv .venv-min
 	.venv-min/bin/python -m pip install --quiet --constraint constraints-min.txt --editable ".[eval,retrieval,synthesis]" $(TESTERS)
 	.venv-min/bin/python scripts/fetch_common_tests.py
+	@touch $@
+
+test-min: .venv-min/ready  ## the fast tests with the lowest versions that are promised, in an environment of their own
 	$(OFFLINE) .venv-min/bin/python -m pytest -n $(WORKERS) -m "not slow and not gpu"
+
+test-common-min: .venv-min/ready  ## of these, what transformers asks of all models (some minutes)
+	$(OFFLINE) .venv-min/bin/python -m pytest -n $(WORKERS) -m "not slow and not gpu" tests/transformers_common
 
 test-newest:  ## the fast tests with the newest versions there are, in an environment of their own
 	$(PYTHON) -m venv .venv-newest

@@ -17,15 +17,10 @@ MOST_BYTES = 20_000
 # What belongs to the machine or the moment where a notebook was run, and to no reader.
 OF_THE_MOMENT = re.compile(r"/home/|/root/|/tmp/|/Users/|[Ww]arning|\d%\||it/s|Traceback")
 
-SLOW = {"adapt", "difference", "fine_tune"}  # ten seconds of a processor and more
-
 each_notebook = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 
 
-@pytest.mark.parametrize(
-    "path",
-    [pytest.param(path, id=path.stem, marks=[pytest.mark.slow] if path.stem in SLOW else []) for path in PATHS],
-)
+@each_notebook
 def test_a_notebook_prints_what_is_stored_in_it(path, monkeypatch):
     monkeypatch.chdir(path.parent)
     notebook = notebooks.read(path)

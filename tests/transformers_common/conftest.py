@@ -11,6 +11,7 @@ NOT_OURS = {
     r"encoder_decoder|feed_forward_chunking": "none has a decoder that attends to an encoder, nor chunks",
     r"reverse_loading_mapping|already_mapped_keys": "no weight is renamed while it is loaded",
     r"tool_calls": "Mellow calls no tools",
+    r"chat_template_message_objects": "asks with a picture; clips are in tests/models/mellow/test_processing_mellow.py",
 }
 ATTENDING = re.compile("eager_matches_sdpa|attention_outputs|flash")
 

@@ -1,6 +1,7 @@
 """Chat messages for Mellow: the same inputs as a call, transformers' own pipeline, and what is refused."""
 
 import base64
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,27 @@ def test_messages_give_the_inputs_of_a_call(saved):
     assert torch.equal(ids, direct["input_ids"])
     numbers = inputs_of(processor, chat(first), return_tensors="np")
     assert isinstance(numbers["input_ids"], np.ndarray)
+
+
+def test_messages_may_be_the_objects_of_clients(saved):
+    processor = saved[1]
+
+    @dataclass
+    class Message:
+        role: str
+        content: list
+        tool_calls: list | None = None
+
+    class Part:  # as pydantic's models
+        def __init__(self, **set_):
+            self.set = set_
+
+        def model_dump(self):
+            return {"audio": None, "text": None, **self.set}
+
+    parts = [Part(type="audio", audio=noise(0)), Part(type="text", text="what differs")]
+    wanted = inputs_of(processor, chat(noise(0)), processor_kwargs={"sampling_rate": RATE})
+    same(inputs_of(processor, [Message("user", parts)], processor_kwargs={"sampling_rate": RATE}), wanted)
 
 
 def test_without_tokens_the_prompt_is_returned(saved):

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from ...models.common.cache_names_afm import CACHE
 from ...models.common.int8_text_afm import quantize_text_side
 from .requests import Request, WriterError
 
@@ -90,7 +91,7 @@ class TransformersWriter:
         if start is not None:
             cache = copy.deepcopy(start)
             cache.batch_repeat_interleave(len(rows))
-            inputs["past_key_values"] = cache
+            inputs[CACHE] = cache
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed + sum(sum(row) for row in ids))
             made = self.model.generate(**inputs, **self._how(requests))
@@ -138,7 +139,7 @@ class TransformersWriter:
         """Keys and values of a common beginning; None for models whose cache cannot be shared."""
         if self._start is None or self._start[0] != shared:
             ids = torch.tensor([shared], device=self.model.device)
-            self._start = (shared, self.model(input_ids=ids, use_cache=True).past_key_values)
+            self._start = (shared, self.model(input_ids=ids, use_cache=True)[CACHE])
         return self._start[1]
 
 

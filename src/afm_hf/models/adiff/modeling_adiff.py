@@ -12,6 +12,7 @@ import torch
 from transformers.cache_utils import Cache
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
+from ..common.cache_names_afm import CACHE, takes_cache
 from ..common.modeling_afm_common import AfmMapperTransformer, AfmProjection, build_mapper, encode_clips
 from ..prefix_lm.hearing_afm import checked_prompts, heard, normalised, paired, unpaired
 from ..prefix_lm.modeling_afm_prefix_lm import (
@@ -138,6 +139,7 @@ class AdiffForConditionalGeneration(AfmPrefixLMForConditionalGeneration):
     model_class = AdiffModel
     prefix_input_names = ("prompt_input_ids",)
 
+    @takes_cache
     def forward(
         self,
         input_ids: torch.Tensor | None = None,
@@ -165,7 +167,7 @@ class AdiffForConditionalGeneration(AfmPrefixLMForConditionalGeneration):
             input_features=input_features,
             attention_mask=attention_mask,
             position_ids=position_ids,
-            past_key_values=past_key_values,
+            **{CACHE: past_key_values},
             inputs_embeds=inputs_embeds,
             labels=labels,
             use_cache=use_cache,

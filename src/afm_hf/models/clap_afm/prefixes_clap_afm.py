@@ -5,6 +5,8 @@ from typing import Any
 import torch
 from transformers import DynamicCache
 
+from ..common.cache_names_afm import CACHE
+
 CAUSAL_TOWERS = ("gpt2",)
 States = list[tuple[torch.Tensor, torch.Tensor]]  # keys and values of every layer
 
@@ -38,8 +40,8 @@ def run_causal(
         inputs_embeds=embeds,
         attention_mask=mask,
         position_ids=place.clamp(max=model.config.text_config.encoder_config.max_position_embeddings - 1),
-        past_key_values=cache,
         use_cache=True,
+        **{CACHE: cache},
     )
     return outputs.last_hidden_state, [(layer.keys, layer.values) for layer in cache.layers]
 

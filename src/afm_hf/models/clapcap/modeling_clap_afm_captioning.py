@@ -13,6 +13,7 @@ import torch
 from transformers.cache_utils import Cache
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
+from ..common.cache_names_afm import CACHE, takes_cache
 from ..common.modeling_afm_common import AfmProjection, average_windows, build_mapper, encode_windows, flatten_windows
 from ..prefix_lm.hearing_afm import heard, normalised
 from ..prefix_lm.modeling_afm_prefix_lm import (
@@ -97,6 +98,7 @@ class ClapAfmForConditionalGeneration(AfmPrefixLMForConditionalGeneration):
     model_class = ClapAfmCaptioningModel
     prefix_input_names = ("input_features_mask",)
 
+    @takes_cache
     def forward(
         self,
         input_ids: torch.Tensor | None = None,
@@ -124,7 +126,7 @@ class ClapAfmForConditionalGeneration(AfmPrefixLMForConditionalGeneration):
             input_features=input_features,
             attention_mask=attention_mask,
             position_ids=position_ids,
-            past_key_values=past_key_values,
+            **{CACHE: past_key_values},
             inputs_embeds=inputs_embeds,
             labels=labels,
             use_cache=use_cache,

@@ -58,6 +58,9 @@ class MelBatchNorm(nn.BatchNorm1d):
     running_mean: torch.Tensor
     running_var: torch.Tensor
 
+    def __init__(self, num_mel_bins: int) -> None:
+        super().__init__(num_mel_bins, dtype=torch.float32)  # whatever the others are made in
+
     def forward(self, log_mel: torch.Tensor) -> torch.Tensor:
         log_mel = log_mel.float()
         if self.training:

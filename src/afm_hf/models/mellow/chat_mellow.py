@@ -8,6 +8,7 @@ nothing that it could make use of: they are left out, and a warning says so.
 
 import base64
 import binascii
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,13 +55,15 @@ def read_chat(messages: Any, continue_final_message: bool = False) -> ChatTurn:
     The last question of a conversation, with the clips that it is about: its own, or else those that were given last.
 
     Args:
-        messages (`list[dict]`): System messages, if there are some, then messages of user and assistant. The last one
-            is the user's or, with `continue_final_message`, the assistant's.
+        messages (`list`): System messages, if there are some, then messages of user and assistant, as dictionaries or
+            as objects of clients' libraries (dataclasses, pydantic's models). The last one is the user's or, with
+            `continue_final_message`, the assistant's.
         continue_final_message (`bool`, *optional*, defaults to `False`): Whether the answer begins with the latter.
 
     Raises:
         ValueError: if Mellow cannot answer it; the message says why.
     """
+    messages = [_as_dict(message) for message in messages]
     roles = [message.get("role") if isinstance(message, dict) else None for message in messages]
     _check_roles(roles, ["user", "assistant"] if continue_final_message else ["user"])
     contents = [_parts(message) for message in messages]
@@ -114,12 +117,26 @@ def _last_clips(asked: list[list[dict[str, Any]]]) -> list[Any]:
     )
 
 
+def _as_dict(given: Any) -> Any:
+    """A message, or a part of one, as a dictionary of what is set; whatever is no such object as it is."""
+    if isinstance(given, type):
+        return given
+    if callable(getattr(given, "model_dump", None)):  # pydantic
+        given = given.model_dump()
+    elif dataclasses.is_dataclass(given):
+        given = {field.name: getattr(given, field.name) for field in dataclasses.fields(given)}
+    else:
+        return given
+    return {name: value for name, value in given.items() if value is not None}
+
+
 def _parts(message: dict[str, Any]) -> list[dict[str, Any]]:
     """The content of a message as a list of checked parts."""
     content = message.get("content")
     parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
     if not isinstance(parts, list | tuple):
         raise ValueError(f"The `content` of a message is {content!r}; expected a string or a list of parts.")
+    parts = [_as_dict(part) for part in parts]
     for part in parts:
         kind = part.get("type") if isinstance(part, dict) else None
         if kind not in ("audio", "text"):

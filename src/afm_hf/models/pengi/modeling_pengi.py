@@ -15,6 +15,7 @@ from transformers import AutoModel
 from transformers.cache_utils import Cache
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
+from ..common.cache_names_afm import CACHE, takes_cache
 from ..common.modeling_afm_common import AfmProjection, average_windows, build_mapper, encode_windows, flatten_windows
 from ..prefix_lm.hearing_afm import checked_prompts, heard, normalised
 from ..prefix_lm.modeling_afm_prefix_lm import (
@@ -179,6 +180,7 @@ class PengiForConditionalGeneration(AfmPrefixLMForConditionalGeneration):
         """See [`~PengiModel.freeze_text_encoder`]."""
         self.model.freeze_text_encoder()
 
+    @takes_cache
     def forward(
         self,
         input_ids: torch.Tensor | None = None,
@@ -209,7 +211,7 @@ class PengiForConditionalGeneration(AfmPrefixLMForConditionalGeneration):
             input_features=input_features,
             attention_mask=attention_mask,
             position_ids=position_ids,
-            past_key_values=past_key_values,
+            **{CACHE: past_key_values},
             inputs_embeds=inputs_embeds,
             labels=labels,
             use_cache=use_cache,

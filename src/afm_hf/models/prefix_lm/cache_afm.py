@@ -63,7 +63,8 @@ class AfmGrowingLayer(DynamicLayer):
 
     def __init__(self, layer: DynamicLayer, shared: SharedPrompt) -> None:
         super().__init__()
-        self.dtype, self.device, self.is_initialized = layer.dtype, layer.device, True
+        # transformers up to 5.23 reads the dtype here, newer ones that of the keys.
+        self.dtype, self.device, self.is_initialized = layer.keys.dtype, layer.device, True
         self.shared = shared
         self._room: dict[str, torch.Tensor] = {}
         for name in ("keys", "values"):

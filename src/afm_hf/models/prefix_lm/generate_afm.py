@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from transformers import GenerationConfig, GenerationMixin
 from transformers.utils import ModelOutput
 
+from ..common.cache_names_afm import CACHE
 from .generation_afm import run_once_per_example
 from .inputs_afm import cached_tokens, prompt_tokens, without_answers
 
@@ -127,7 +128,7 @@ class AfmGenerationMixin(GenerationMixin):
 
         A draft that assists is told from the beginning that it goes on; with an empty cache it has yet to hear.
         """
-        is_first_iteration = is_first_iteration or not cached_tokens(model_kwargs.get("past_key_values"))
+        is_first_iteration = is_first_iteration or not cached_tokens(model_kwargs.get(CACHE))
         repeats = max(generation_config.num_beams or 1, generation_config.num_return_sequences or 1)
         stock = super()._prefill
         return run_once_per_example(

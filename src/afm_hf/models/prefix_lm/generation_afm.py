@@ -17,6 +17,7 @@ from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 from transformers.generation.utils import GenerateBeamDecoderOnlyOutput
 from transformers.utils import ModelOutput
 
+from ..common.cache_names_afm import CACHE
 from .cache_afm import give_room
 
 GROUP = 64  # numbers of which the largest is found at once
@@ -210,7 +211,7 @@ def run_once_per_example(
         `ModelOutput`: Output and cache as of a run of all rows; the cache has room for what follows. Where it is not an
         empty [`DynamicCache`], which is the one that can be repeated, all rows are run.
     """
-    cache = model_kwargs.get("past_key_values")
+    cache = model_kwargs.get(CACHE)
     if cache is None or not _is_empty_and_repeatable(cache):
         return run(input_ids, model_kwargs)
     if repeats == 1:
@@ -248,7 +249,7 @@ def _repeated(value: Any, repeats: int) -> Any:
 
 def _follow(model_kwargs: dict[str, Any], rows: torch.Tensor) -> dict[str, Any]:
     """Brings the cache into the order of the new beams."""
-    cache = model_kwargs.get("past_key_values")
+    cache = model_kwargs.get(CACHE)
     if cache is not None:
         cache.reorder_cache(rows)
     return model_kwargs

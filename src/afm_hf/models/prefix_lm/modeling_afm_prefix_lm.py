@@ -21,6 +21,7 @@ from transformers.processing_utils import Unpack
 from transformers.utils import TransformersKwargs, can_return_tuple
 
 from ..common.batch_norms_afm import StillBatchNorms
+from ..common.cache_names_afm import CACHE, takes_cache
 from ..common.few_rows_afm import AfmVocabularyHead
 from ..common.int8_afm import check_can_be_saved, has_vnni, is_int8, quantize_encoder_layers
 from ..common.int8_text_afm import quantize_text_side
@@ -45,7 +46,7 @@ class AfmPrefixLMPreTrainedModel(OwnCode, StillBatchNorms, PreTrainedModel):
     _supports_attention_backend = True
     _can_compile_fullgraph = True
     _no_split_modules = ["AfmHtsatBlock", "AfmCnn14Block", "AfmMapperLayer"]
-    _skip_keys_device_placement = ["past_key_values"]
+    _skip_keys_device_placement = ["past_key_values", "cache"]
 
     def resize_token_embeddings(self, new_num_tokens: int | None = None, *args: Any, **kwargs: Any) -> nn.Module:
         """
@@ -239,6 +240,7 @@ class AfmPrefixLMModel(AfmPrefixLMPreTrainedModel):
         places = places[:, :, None].expand_as(inputs_embeds)
         return inputs_embeds.masked_scatter(places, prefix.to(inputs_embeds.device, inputs_embeds.dtype))
 
+    @takes_cache
     @can_return_tuple
     def forward(
         self,
@@ -297,15 +299,15 @@ class AfmPrefixLMModel(AfmPrefixLMPreTrainedModel):
         outputs = self.language_model(
             inputs_embeds=inputs_embeds,
             attention_mask=attention_mask,
-            past_key_values=past_key_values,
             use_cache=use_cache,
             return_dict=True,
+            **{CACHE: past_key_values},
             **places,
             **with_config_defaults(dict(kwargs), self.config, self.config.text_config),
         )
         return AfmPrefixLMModelOutput(
             last_hidden_state=outputs.last_hidden_state,
-            past_key_values=outputs.past_key_values,
+            **{CACHE: getattr(outputs, CACHE)},
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
             audio_hidden_states=prefix,
@@ -381,6 +383,7 @@ class AfmPrefixLMForConditionalGeneration(AfmPrefixLMPreTrainedModel, AfmGenerat
         """See [`~AfmPrefixLMModel.get_audio_features`]."""
         return self.model.get_audio_features(input_features, input_features_mask, **kwargs)
 
+    @takes_cache
     @can_return_tuple
     def forward(
         self,
@@ -414,7 +417,7 @@ class AfmPrefixLMForConditionalGeneration(AfmPrefixLMPreTrainedModel, AfmGenerat
             input_features=input_features,
             attention_mask=attention_mask,
             position_ids=position_ids,
-            past_key_values=past_key_values,
+            **{CACHE: past_key_values},
             inputs_embeds=inputs_embeds,
             use_cache=use_cache,
             prefix_inputs=prefix_inputs,
@@ -431,7 +434,7 @@ class AfmPrefixLMForConditionalGeneration(AfmPrefixLMPreTrainedModel, AfmGenerat
         return AfmPrefixLMOutput(
             loss=loss,
             logits=logits,
-            past_key_values=outputs.past_key_values,
+            **{CACHE: getattr(outputs, CACHE)},
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
             audio_hidden_states=outputs.audio_hidden_states,

@@ -1,33 +1,33 @@
 """What CLAPCAP, Pengi, ADIFF and Mellow return, with and without their language head."""
 
-from dataclasses import dataclass
-
 import torch
 from transformers.cache_utils import Cache
 from transformers.modeling_outputs import ModelOutput
 
+from ..common.cache_names_afm import output_with_cache
 
-@dataclass
+
+@output_with_cache
 class AfmPrefixLMModelOutput(ModelOutput):
     """
     Output of a model without its language head.
 
     Args:
         last_hidden_state (`torch.Tensor` of shape `(batch, tokens, hidden_size)`): Of the language model.
-        past_key_values ([`Cache`], *optional*): For going on.
+        cache ([`Cache`], *optional*): For going on; transformers up to 5.23 calls it `past_key_values`.
         hidden_states, attentions (*optional*): Of the language model.
         audio_hidden_states (`torch.Tensor` of shape `(batch, prefix_length, hidden_size)`, *optional*):
             The prefix that took the places of the placeholders.
     """
 
     last_hidden_state: torch.Tensor | None = None
-    past_key_values: Cache | None = None
+    cache: Cache | None = None
     hidden_states: tuple[torch.Tensor, ...] | None = None
     attentions: tuple[torch.Tensor, ...] | None = None
     audio_hidden_states: torch.Tensor | None = None
 
 
-@dataclass
+@output_with_cache
 class AfmPrefixLMOutput(ModelOutput):
     """
     Output of a generating model.
@@ -35,12 +35,12 @@ class AfmPrefixLMOutput(ModelOutput):
     Args:
         loss (`torch.Tensor` of shape `(1,)`, *optional*): Next-token cross-entropy, if `labels` are given.
         logits (`torch.Tensor` of shape `(batch, kept tokens, vocab_size)`): The placeholder's is the lowest number.
-        past_key_values, hidden_states, attentions, audio_hidden_states: See [`AfmPrefixLMModelOutput`].
+        cache, hidden_states, attentions, audio_hidden_states: See [`AfmPrefixLMModelOutput`].
     """
 
     loss: torch.Tensor | None = None
     logits: torch.Tensor | None = None
-    past_key_values: Cache | None = None
+    cache: Cache | None = None
     hidden_states: tuple[torch.Tensor, ...] | None = None
     attentions: tuple[torch.Tensor, ...] | None = None
     audio_hidden_states: torch.Tensor | None = None

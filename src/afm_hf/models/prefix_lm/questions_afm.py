@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from ..common.cache_names_afm import CACHE
 from .cache_afm import give_room
 
 
@@ -39,10 +40,10 @@ def heard_once(
     if not shared:
         return {**rows, "audio_vectors": vectors[owners]}
     firsts = rows["input_ids"][: len(questions), :shared]  # all rows begin alike
-    cache = model(input_ids=firsts, audio_vectors=vectors, use_cache=True, logits_to_keep=1).past_key_values
+    cache = model(input_ids=firsts, audio_vectors=vectors, use_cache=True, logits_to_keep=1).cache
     cache.batch_select_indices(owners)
     give_room(cache)
-    return {**rows, "past_key_values": cache}
+    return {**rows, CACHE: cache}
 
 
 def _tokens_in_common(model: Any, rows: dict[str, Any]) -> int:

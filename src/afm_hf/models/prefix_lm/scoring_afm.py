@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
+from ..common.cache_names_afm import CACHE
+
 
 @dataclass
 class AnswerScores:
@@ -94,7 +96,7 @@ class _Front:
         self.mask = inputs["attention_mask"]  # (examples, front tokens)
         positions = (self.mask.cumsum(dim=-1) - 1).clamp(min=0)
         outputs = model(**inputs, position_ids=positions, use_cache=True, logits_to_keep=1)
-        self.cache = outputs.past_key_values
+        self.cache = outputs.cache
         self.first = F.log_softmax(outputs.logits[:, -1].float(), dim=-1)  # (examples, vocabulary)
 
     def log_likelihood(self, example: torch.Tensor, answers: list[list[int]]) -> torch.Tensor:
@@ -119,8 +121,8 @@ class _Front:
             input_ids=ids,
             attention_mask=torch.cat([mask, real.to(mask.dtype)], dim=1),
             position_ids=first_position + torch.arange(ids.shape[1], device=ids.device),
-            past_key_values=cache,
             use_cache=True,
+            **{CACHE: cache},
         )
         return outputs.logits
 
