@@ -13,6 +13,8 @@ from afm_hf.models.common.text_side_afm import text_side_version
 
 peft = pytest.importorskip("peft")
 
+from peft_versions import adapters_of_transformers  # noqa: E402
+
 CLIP = tone(400)
 
 
@@ -127,6 +129,7 @@ def test_copies_of_modules_to_save():
         assert_follows(pipe)
 
 
+@adapters_of_transformers
 @pytest.mark.parametrize("parts", [clap_parts, stock_clap_parts], ids=["ClapAfm", "transformers-clap"])
 def test_adapters_of_transformers_itself(parts):
     parts = parts()

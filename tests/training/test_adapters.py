@@ -14,6 +14,8 @@ from afm_hf.training.cached_contrastive import cached_contrastive
 
 peft = pytest.importorskip("peft")
 
+from peft_versions import adapters_of_transformers  # noqa: E402
+
 
 def batch_of(*_):
     _, tokenizer, extractor = clap_parts()
@@ -87,6 +89,7 @@ def test_the_loss_is_the_same_after_saving_and_loading(case, tmp_path):
     assert loss_of(peft.PeftModel.from_pretrained(base, tmp_path), batch) == pytest.approx(trained, abs=1e-5)
 
 
+@adapters_of_transformers
 def test_adapters_of_transformers_itself(tmp_path):
     model, batch = htsat()
     base = copy.deepcopy(model)
