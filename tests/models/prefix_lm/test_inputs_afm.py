@@ -62,6 +62,22 @@ def test_from_a_cache_the_audio_is_not_needed_again(row):
 
 
 @every_generating_row()
+@torch.no_grad()
+def test_the_cache_goes_by_both_of_its_names(row):
+    """transformers up to 5.23 calls it `past_key_values`, newer versions `cache`."""
+    inputs, following = row.prompt_inputs(slice(1)), torch.tensor([[5]])
+    outputs = row.model(**inputs, use_cache=True)
+    assert isinstance(outputs.cache, DynamicCache) and outputs.past_key_values is outputs.cache
+    both = [
+        row.model(input_ids=following, **{name: copy.deepcopy(outputs.cache)}).logits
+        for name in ("past_key_values", "cache")
+    ]
+    torch.testing.assert_close(*both)
+    with pytest.raises(ValueError, match="two names of one argument"):
+        row.model(input_ids=following, cache=outputs.cache, past_key_values=outputs.cache)
+
+
+@every_generating_row()
 def test_words_alone_need_no_audio(row):
     ids = torch.tensor([[5, 6, 7]])
     assert torch.isfinite(row.model(input_ids=ids).logits).all()
