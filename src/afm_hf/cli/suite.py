@@ -52,7 +52,7 @@ def suite(
             _models(model or []),
             batch_size=batch_size,
             device=device,
-            dtype=dtype and dtype_for(dtype, pick_device(device)),
+            dtype=dtype_for(dtype, pick_device(device)),
             overwrite=overwrite,
             draws=draws,
             seed=seed,

@@ -17,10 +17,12 @@ from afm_hf.models.clap_afm.text_trees_clap_afm import takes_trees, text_trees
 TEXTS = [f"This is a sound of {label}." for label in ("rain", "a dog", "an engine that idles", "!", "rain", "a")]
 
 
+@pytest.mark.parametrize("pooling", ["last_token", "last_nonzero_token"])
 @pytest.mark.parametrize("side", ["right", "left"])
 @torch.no_grad()
-def test_texts_that_begin_alike_give_what_they_give_whole(side, monkeypatch):
+def test_texts_that_begin_alike_give_what_they_give_whole(pooling, side, monkeypatch):
     model, tokenizer = clap_parts()[0], byte_tokenizer(padding_side=side)
+    model.config.text_config.pooling = model.text_model.config.pooling = pooling
     together = embed_texts(model, tokenizer, TEXTS)
     monkeypatch.setattr(embedding_clap_afm, "takes_trees", lambda model: False)
     torch.testing.assert_close(together, embed_texts(model, tokenizer, TEXTS), atol=1e-5, rtol=0)

@@ -61,7 +61,7 @@ def score(
         from ...retrieval import ClapEmbedder
 
         paths, texts = _of_text(files or [], text) if table is None else _of_table(table, files or [], text)
-        embedder = ClapEmbedder(model, device, dtype and dtype_for(dtype, pick_device(device)))
+        embedder = ClapEmbedder(model, device, dtype_for(dtype, pick_device(device)))
         result = clap_score(
             texts, paths, embedder, truncation=truncation.value, batch_size=batch_size, progress=not is_quiet()
         )

@@ -5,7 +5,7 @@ import inspect
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from transformers.modeling_outputs import ModelOutput
 
@@ -36,7 +36,7 @@ def takes_cache(forward: Forward) -> Forward:
         *others, rest = signature.parameters.values()
         named = inspect.Parameter(NEW, inspect.Parameter.KEYWORD_ONLY, default=None)
         either.__signature__ = signature.replace(parameters=[*others, named, rest])  # type: ignore[attr-defined]
-    return either  # type: ignore[return-value]
+    return cast(Forward, either)
 
 
 if TYPE_CHECKING:
