@@ -227,7 +227,9 @@ def _promised_samples(sound: Any) -> int:
 
 
 def _held_samples(sound: Any) -> int:
-    """Number of samples after which libsndfile makes them up."""
+    """Number of samples after which libsndfile makes them up, or takes what follows them for damage (FLAC)."""
+    if sound.format == "FLAC":
+        return int(sound.frames)
     return min([_UNKNOWN_LENGTH, *(int(number) for number in _in_log(sound, _HELD))])
 
 

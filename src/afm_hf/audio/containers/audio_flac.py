@@ -108,7 +108,9 @@ def _ends(tail: bytes) -> Iterator[int]:
     if tag >= 0 and end_of_id3(BytesIO(tail[tag:end])) == end - tag:
         end = tag
     bare = len(tail[:end].rstrip(b"\0"))
-    yield from range(bare, min(end, bare + 2) + 1)  # up to two zeros may be the frame's own; the sum does not see more
+    # Up to two zeros may be the last bytes of the frame: its sum, which cannot tell them from others. One too many does
+    # no harm, one too few costs the frame.
+    yield from range(min(end, bare + 2), bare - 1, -1)
     yield len(tail)
 
 
