@@ -2,7 +2,8 @@
 
     python examples/fetch_debian_sounds.py --index examples/debian-sounds.csv --output sounds --render-soundfonts
 
-The index has one row per clip (`path`, `package`, `label`, `caption`, `licence`, `attribution`, `split`, `recorded`,
+debian-sounds-more.csv names further clips, which clap-small was not trained with (its card tells why); --index takes
+both. An index has one row per clip (`path`, `package`, `label`, `caption`, `licence`, `attribution`, `split`, `recorded`,
 `id`; `path` starts with the package's name). Each package is fetched with `apt-get download`, its data stream is read
 once, the wanted files are written to OUTPUT/clips, and the .deb is deleted. Archives inside a package are opened too:
 zip (.zip, .wz, .pk3), Qt resources (.rcc), OpenClonk groups (.ocg, .ocd) and OpenTTD sound sets (.cat). Rows under
@@ -232,6 +233,12 @@ def fetch_package(package: str, rows: list[dict[str, str]], output: Path, render
     print(f"{package}: {written} of {len(todo)} clips", flush=True)
 
 
+def read_index(path: Path) -> list[dict[str, str]]:
+    """The rows of an index."""
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
 def source_path(row: dict[str, str]) -> str:
     """Path inside the package without its name and /usr/share, as in the metadata of the committed sounds."""
     return row["path"].removeprefix(f"{row['package']}/").removeprefix("usr/share/")
@@ -257,15 +264,14 @@ def write_lists(rows: list[dict[str, str]], output: Path) -> Counter[str]:
 def main() -> None:
     """Fetch the packages, at most --jobs at a time, and write the two lists."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--index", type=Path, required=True, help="the CSV file that names the clips")
+    parser.add_argument("--index", type=Path, nargs="+", required=True, help="the CSV files that name the clips")
     parser.add_argument("--output", type=Path, required=True, help="folder for the clips (outside the repository)")
     parser.add_argument("--packages", default="", help="only these packages, separated by commas")
     parser.add_argument("--render-soundfonts", action="store_true", help="render the soundfont notes with fluidsynth")
     parser.add_argument("--jobs", type=int, default=2, help="packages at a time")
     args = parser.parse_args()
 
-    with args.index.open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = [row for index in args.index for row in read_index(index)]
     only = [name for name in args.packages.split(",") if name]
     packages = only or [name for name, _ in Counter(row["package"] for row in rows).most_common()]
     (args.output / "clips").mkdir(parents=True, exist_ok=True)

@@ -87,6 +87,7 @@ def train_head(args: argparse.Namespace) -> None:
     print(f"{model.num_parameters() / 1e6:.2f} M parameters")
     fit(args, model, tokenizer, Lesson(rows, train, unlabelled, labels, bank, heard, likely))
     if held:
+        held = [i for i, alike in zip(held, likeness(heard, held, train), strict=True) if alike < args.apart]
         held_rows = [rows[i] for i in held]
         show(matrix_of(model, tokenizer, heard[held, 0], bank), held_rows, bank, "validation")
         return
@@ -100,6 +101,12 @@ def train_head(args: argparse.Namespace) -> None:
         for name, candidates in (("unseen among all", sorted({*wide, *bank})), ("unseen among themselves", few)):
             show(matrix_of(model, tokenizer, test[unseen], candidates), mine, candidates, name)
     save(model, tokenizer, {label: labels.count(i) for i, label in enumerate(bank)}, args.output)
+
+
+def likeness(heard: torch.Tensor, held: list[int], train: list[int]) -> list[float]:
+    """For each held-out clip, the cosine of what is heard in it and in the training clip that is most like it."""
+    directions = torch.nn.functional.normalize(heard[:, 0], dim=-1)
+    return (directions[held] @ directions[train].T).amax(1).tolist()
 
 
 def save(model: ClapAfmModel, tokenizer: PreTrainedTokenizerBase, counts: dict[str, int], output: Path) -> None:
@@ -123,6 +130,12 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--output", type=Path, default=Path("clap-small"), help="folder for the model")
     made.add_argument("--stage", choices=STAGES, action="append", help="default: all stages")
     made.add_argument("--validation", action="store_true", help="hold out packages of the training side")
+    made.add_argument(
+        "--apart",
+        type=float,
+        default=1.1,
+        help="leave out validation clips that resemble a training clip so much (cosine)",
+    )
     made.add_argument("--shuffle-labels", action="store_true", help="control: labels dealt out at random")
     made.add_argument("--unseen", default="", help="labels, separated by commas, that training is not told")
     made.add_argument("--seed", type=int, default=0)
