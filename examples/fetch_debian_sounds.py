@@ -3,8 +3,8 @@
     python examples/fetch_debian_sounds.py --index examples/debian-sounds.csv --output sounds --render-soundfonts
 
 debian-sounds-more.csv names further clips, which clap-small was not trained with (its card tells why); --index takes
-both. An index has one row per clip (`path`, `package`, `label`, `caption`, `licence`, `attribution`, `split`, `recorded`,
-`id`; `path` starts with the package's name). Each package is fetched with `apt-get download`, its data stream is read
+both. An index has one row per clip (`path`, `package`, `label`, `caption`, `licence`, `attribution`, `split`,
+`recorded`, `id`; `path` starts with the package's name). Each package is fetched with `apt-get download`, its data stream is read
 once, the wanted files are written to OUTPUT/clips, and the .deb is deleted. Archives inside a package are opened too:
 zip (.zip, .wz, .pk3), Qt resources (.rcc), OpenClonk groups (.ocg, .ocd) and OpenTTD sound sets (.cat). Rows under
 `render/` are notes of a soundfont; they need `fluidsynth` and --render-soundfonts.
