@@ -4,10 +4,10 @@
 
 debian-sounds-more.csv names further clips, which clap-small was not trained with (its card tells why); --index takes
 both. An index has one row per clip (`path`, `package`, `label`, `caption`, `licence`, `attribution`, `split`,
-`recorded`, `id`; `path` starts with the package's name). Each package is fetched with `apt-get download`, its data stream is read
-once, the wanted files are written to OUTPUT/clips, and the .deb is deleted. Archives inside a package are opened too:
-zip (.zip, .wz, .pk3), Qt resources (.rcc), OpenClonk groups (.ocg, .ocd) and OpenTTD sound sets (.cat). Rows under
-`render/` are notes of a soundfont; they need `fluidsynth` and --render-soundfonts.
+`recorded`, `id`; `path` starts with the package's name). Each package is fetched with `apt-get download`, its data
+stream is read once, the wanted files are written to OUTPUT/clips, and the .deb is deleted. Archives inside a package
+are opened too: zip (.zip, .wz, .pk3), Qt resources (.rcc), OpenClonk groups (.ocg, .ocd) and OpenTTD sound sets
+(.cat). Rows under `render/` are notes of a soundfont; they need `fluidsynth` and --render-soundfonts.
 
 OUTPUT/metadata.csv lists what is there (a Hugging Face audiofolder), OUTPUT/missing.csv what was not found. A second
 call fetches only what is missing. Needs Debian's apt and dpkg, and about 4 GB of free disk for the largest package.
