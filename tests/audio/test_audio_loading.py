@@ -462,6 +462,17 @@ def test_absurd_headers_are_refused(channels: int, rate: int, reason: str) -> No
         decode_audio(data)
 
 
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_samples_that_libsndfile_mixes_up_are_refused(channels: int) -> None:
+    sound = np.random.default_rng(0).normal(scale=0.1, size=(channels, 1_000)).astype(np.float32)
+    data = encode(sound, 16_000, format="PAF", subtype="PCM_24")
+    if channels > 2:
+        with pytest.raises(AudioDecodeError, match="24 bits with 3 channels"):
+            decode_audio(data)
+    else:
+        np.testing.assert_allclose(decode_audio(data)[0], sound, atol=1e-6)
+
+
 # --- parts of a file --------------------------------------------------------------------------------------------------
 
 

@@ -119,6 +119,9 @@ def _read(
 def _begin(reading: _Reading, sound: Any, part: Part, label: str) -> None:
     reading.rate = check_rate(sound.samplerate, label, "its sampling rate")
     check_channels(sound.channels, label)
+    if (sound.format, sound.subtype) == ("PAF", "PCM_24") and sound.channels > 2:
+        reason = f"is a PARIS file of 24 bits with {sound.channels} channels, whose samples libsndfile mixes up"
+        raise AudioDecodeError(label, reason, "Write it in another format, as WAV or FLAC.")
     reading.channels = sound.channels
     reading.slack = max(int(_MISSING_S * reading.rate), _MPEG_FRAMES if _is_mpeg(sound) else 0)
     reading.wanted = part.start(reading.rate) + part.quota(reading.rate, sound.channels)
