@@ -133,8 +133,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--apart",
         type=float,
-        default=1.1,
-        help="leave out validation clips that resemble a training clip so much (cosine)",
+        default=math.inf,
+        help="leave out validation clips whose cosine to a training clip is as large; default: none",
     )
     made.add_argument("--shuffle-labels", action="store_true", help="control: labels dealt out at random")
     made.add_argument("--unseen", default="", help="labels, separated by commas, that training is not told")

@@ -108,8 +108,8 @@ def _ends(tail: bytes) -> Iterator[int]:
     if tag >= 0 and end_of_id3(BytesIO(tail[tag:end])) == end - tag:
         end = tag
     bare = len(tail[:end].rstrip(b"\0"))
-    # Up to two zeros may be the last bytes of the frame: its sum, which cannot tell them from others. One too many does
-    # no harm, one too few costs the frame.
+    # The sum is the last two bytes of a frame, so up to two zeros may be its own; it cannot tell them from zeros behind
+    # it. One too many does no harm, one too few costs the frame.
     yield from range(min(end, bare + 2), bare - 1, -1)
     yield len(tail)
 
